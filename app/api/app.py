@@ -1,0 +1,116 @@
+"""The Flask application: routes are added here, and every answer leaves through here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask, Request, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter
+
+from app import wire
+from app.api import health, objects
+from app.errors import APIError, BodyTooLarge, InternalError
+from app.services import Services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+#: Bytes; 10,000 part hashes take 350 KB.
+MAX_BODY = 1 << 20
+
+#: As v3.4.0 sends them with every answer, errors included.
+_CORS = {
+    "Access-Control-Allow-Credentials": "false",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Allow-Methods": "*",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers,"
+    "Cache-Control,Content-Language,Content-Type,Expires,Last-Modified,Pragma,FooBar",
+    "Access-Control-Max-Age": "172800",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _AnyConverter(BaseConverter):
+    """The rest of a path, whatever it holds: names may begin with a slash, and hold newlines."""
+
+    regex = r"(?s:.*)"
+    part_isolating = False
+
+
+class _PlainRequest(Request):
+    max_content_length = MAX_BODY
+
+
+class _PlainResponse(Response):
+    # A relative Location stays as it is: this server does not know by which name it is called.
+    autocorrect_location_header = False
+    default_mimetype = "application/json"
+
+
+def create_app(services: Services) -> Flask:
+    app = Flask("openim-direct", static_folder=None)
+    app.request_class = _PlainRequest
+    app.response_class = _PlainResponse
+    app.url_map.converters["any_path"] = _AnyConverter
+    # Otherwise `//` in a name is answered with a redirect to another name.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+
+    @app.before_request
+    def preflight() -> Response | None:
+        if request.method == "OPTIONS":
+            # v3.4.0's answer to any path.
+            return Response('"Options Request!"', content_type="application/json")
+        return None
+
+    app.register_error_handler(APIError, _failed)
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(Exception, _crashed)
+    objects.add_routes(app, services)
+    health.add_routes(app, services)
+    app.wsgi_app = _with_headers(app.wsgi_app, list(_CORS.items()))  # type: ignore[method-assign,assignment]
+    return app
+
+
+def _with_headers(wsgi_app: WSGIApplication, extra: list[tuple[str, str]]) -> WSGIApplication:
+    """Below Flask's own response handling, which checks every header anew at every request."""
+
+    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            return start_response(status, headers + extra, *exc_info)
+
+        return wsgi_app(environ, cast("StartResponse", start))
+
+    return wrapped
+
+
+def _failed(error: APIError) -> Response:
+    """The one writer of errors: the envelope for a POST, v3.4.0's text for a GET."""
+    if request.method == "POST":
+        response = Response(wire.failure(error), error.post_status, content_type="application/json")
+    else:
+        response = Response(wire.failure_text(error), error.get_status, content_type="application/json")
+    if error.retry_after is not None and response.status_code == 503:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _refused(error: HTTPException) -> Response:
+    if isinstance(error, RequestEntityTooLarge):
+        return _failed(BodyTooLarge(f"the body is over {MAX_BODY} bytes"))
+    if error.code in (404, 405):
+        # v3.4.0 knows no 405.
+        return Response("404 page not found", 404, content_type="text/plain")
+    return _failed(BodyTooLarge("") if error.code == 413 else InternalError(f"HTTP {error.code}: {error.name}"))
+
+
+def _crashed(error: Exception) -> Response:
+    operation = request.headers.get("operationID", "")[:64]
+    log.error("%s %s failed, operationID %r", request.method, request.path[:200], operation, exc_info=error)
+    return _failed(InternalError(f"internal error; the server's log has it under operationID {operation!r}"))

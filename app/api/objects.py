@@ -1,0 +1,145 @@
+"""`/object/...`: v3.4.0's object routes. A view parses, calls, and wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+from flask import Flask, Response, request
+
+from app import pinning, uploads, wire
+from app.auth import Identity
+from app.downloads import ElsewhereError
+from app.errors import ArgsError, NetworkError, RecordNotFoundError
+from app.forwarding import MARK_HEADER
+from app.names import check_name
+from app.services import Services
+
+RequestT = TypeVar("RequestT")
+Answer = msgspec.Struct | Response
+_PREFIX = "/object/"
+
+
+def add_routes(app: Flask, services: Services) -> None:
+    deployment, instance = services.deployment, services.instance
+
+    def post(route: str, shape: type[RequestT], view: Callable[[Identity, RequestT], Answer]) -> None:
+        """Add a POST route in v3.4.0's order of checks: operationID, token, body."""
+
+        def handle() -> Response:
+            if not request.headers.get("operationID"):
+                raise ArgsError("header must have operationID")
+            token = request.headers.get("token")
+            if not token:
+                raise ArgsError("header must have token")
+            identity = services.authenticator.identify(token)
+            answer = view(identity, wire.decode(request.get_data(cache=True), shape))
+            if isinstance(answer, Response):
+                return answer
+            return pinned(Response(wire.success(answer), content_type="application/json"))
+
+        app.add_url_rule(_PREFIX + route, route, handle, methods=["POST"])
+
+    def pinned(response: Response) -> Response:
+        """Set the instance cookie where this client has none. Only on API calls: views are cached for everyone."""
+        current = request.cookies.get(deployment.cookie.name)
+        if pinning.sets_cookie(current, deployment.instances, forwarded_by() is not None):
+            response.headers.add("Set-Cookie", pinning.cookie_header(deployment.cookie, instance.id))
+        return response
+
+    def forwarded_by() -> str | None:
+        return services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
+
+    def forward(node_id: str) -> Response:
+        """Have an instance of `node_id` answer this request."""
+        sender = forwarded_by()
+        if sender is not None:
+            raise NetworkError(
+                f"{sender} forwarded a request for node {node_id} to {instance.id}, which serves {instance.node}: "
+                f"their instances.yaml differ"
+            )
+        answer = services.forwarder.forward(
+            node_id,
+            pinning.owners(deployment, node_id, instance.id),
+            request.path,
+            {name.lower(): value for name, value in request.headers.items()},
+            request.get_data(cache=True),
+        )
+        response = Response(answer.body, answer.status)
+        for name, value in answer.headers:
+            response.headers.add(name, value) if name == "Set-Cookie" else response.headers.set(name, value)
+        return response
+
+    def part_limit(_: Identity, __: wire.PartLimitRequest) -> Answer:
+        return uploads.part_limit()
+
+    def part_size(_: Identity, body: wire.PartSizeRequest) -> Answer:
+        return wire.PartSize(size=uploads.part_size(body.size or 0))
+
+    def initiate(identity: Identity, body: wire.InitiateRequest) -> Answer:
+        return services.uploads.initiate(identity, body)
+
+    def auth_sign(identity: Identity, body: wire.AuthSignRequest) -> Answer:
+        ticket = services.sealer.open(body.upload_id or "")
+        if ticket.node != instance.node:
+            return forward(ticket.node)
+        return services.uploads.sign(identity, ticket, body.part_numbers or [])
+
+    def complete(identity: Identity, body: wire.CompleteRequest) -> Answer:
+        # v3.4.0 looks at the name before the upload ID.
+        check_name(body.name or "", identity.user, identity.is_admin)
+        ticket = services.sealer.open(body.upload_id or "")
+        if ticket.node != instance.node:
+            return forward(ticket.node)
+        return services.uploads.complete(identity, ticket, body)
+
+    def access_url(_: Identity, body: wire.AccessURLRequest) -> Answer:
+        try:
+            return services.downloads.access_url(body.name or "", body.query or {})
+        except ElsewhereError as e:
+            return forward(e.node)
+
+    def view(rest: str) -> Response:
+        name = _requested_name(rest)
+        try:
+            found = services.downloads.view(name, request.args, request.method)
+            location = found.url
+        except ElsewhereError as e:
+            location = elsewhere(e.node)
+        # An uploaded name shows its new content at once; what is cached is the content, by its signed URL.
+        headers = {"Location": location, "Cache-Control": "no-cache"}
+        return Response(status=302, headers=headers, content_type="application/json")
+
+    def elsewhere(node_id: str) -> str:
+        """The same view at an instance that holds keys for the node."""
+        owners = pinning.owners(deployment, node_id, instance.id)
+        if not owners:
+            raise NetworkError(f"the object lies on node {node_id}, which no instance serves")
+        query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+        return f"{deployment.public_url}/i/{owners[0].id}{quote(request.path, safe='/~')}{query}"
+
+    post("part_limit", wire.PartLimitRequest, part_limit)
+    post("part_size", wire.PartSizeRequest, part_size)
+    post("initiate_multipart_upload", wire.InitiateRequest, initiate)
+    post("auth_sign", wire.AuthSignRequest, auth_sign)
+    post("complete_multipart_upload", wire.CompleteRequest, complete)
+    post("access_url", wire.AccessURLRequest, access_url)
+    app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
+
+
+def _requested_name(rest: str) -> str:
+    """The name in the path, decoded once from what the client sent: WSGI's own decoding loses bytes that are not UTF-8.
+
+    :raises RecordNotFoundError: no UTF-8; no such name can have been uploaded.
+    """
+    raw: Any = request.environ.get("RAW_URI", "")
+    path = raw.partition("?")[0]
+    start = path.find(_PREFIX)
+    if start < 0:
+        return rest
+    try:
+        return unquote_to_bytes(path[start + len(_PREFIX) :]).decode()
+    except UnicodeDecodeError:
+        raise RecordNotFoundError from None

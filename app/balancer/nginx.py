@@ -1,0 +1,299 @@
+"""nginx's configuration from a deployment. Pure: text in, text out.
+
+What each line is for was tried on nginx 1.22 and 1.31; the traps are named beside the lines that avoid them.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from app.config import Deployment, Instance, Node
+from app.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, TOTAL_TIMEOUT
+
+# Seconds. Longer than an instance takes with all its tries of other instances, so that its answer arrives.
+READ_TIMEOUT = int(TOTAL_TIMEOUT) + 2
+COMPLETE_READ_TIMEOUT = int(COMPLETE_TOTAL_TIMEOUT) + 5
+
+_MAP_WORDS = {"default", "hostnames", "include", "volatile"}
+
+
+class RenderError(Exception):
+    """The deployment lacks something that this output needs."""
+
+
+def render(deployment: Deployment, full: bool = False, run_dir: str | None = None) -> str:
+    """
+    :param full: a complete file instead of an include for an existing http block.
+    :param run_dir: where a complete file keeps its pid, logs and spool, instead of nginx's own places.
+    :raises RenderError: says which key is missing.
+    """
+    http = "\n".join([_maps(deployment), _upstreams(deployment), _server(deployment, full)])
+    note = "# Rendered by `openim-direct nginx` from instances.yaml; change that, and render again.\n"
+    if not full:
+        return note + "# To be included in an http block.\n\n" + http
+    return note + _main(run_dir) + _indent(http) + "}\n"
+
+
+def _main(run_dir: str | None) -> str:
+    lines = ["worker_processes auto;"]
+    if run_dir is not None:
+        lines += [f"pid {run_dir}/nginx.pid;", f"error_log {run_dir}/error.log notice;"]
+    lines += ["events { worker_connections 4096; }", "", "http {"]
+    # Signed URLs open the content, so a log holds the path without its query.
+    lines += [
+        "    log_format openim_direct '$remote_addr [$time_iso8601] \"$request_method $uri\" $status $body_bytes_sent '",
+        "                             '$request_time $upstream_addr $upstream_response_time \"$http_operationid\"';",
+    ]
+    if run_dir is not None:
+        lines.append(f"    access_log {run_dir}/access.log openim_direct;")
+        lines += [
+            f"    {kind}_temp_path {run_dir}/{kind}_temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        ]
+    else:
+        lines.append("    access_log /var/log/nginx/openim-direct.log openim_direct;")
+    lines += ["    server_tokens off;", "    sendfile on;", "    tcp_nopush on;", "    keepalive_timeout 65s;", "", ""]
+    return "\n".join(lines)
+
+
+def _maps(deployment: Deployment) -> str:
+    lines = [
+        "# Without an instance cookie: the token decides, and without a token the address.",
+        'map $http_token $oim_key { "" $remote_addr; default $http_token; }',
+        "",
+        "# The instance cookie. Other values fall to the hash, as if there were none.",
+        f"map $cookie_{deployment.cookie.name} $oim_by_cookie {{",
+        "    default oim_hash;",
+        *(f"    {_map_key(i.id)} oim_{i.id};" for i in deployment.instances.values()),
+        "}",
+        "",
+        "# /i/<instance>/object/...: that instance, and the raw rest of the path. A location's capture would be decoded,",
+        "# and break names with spaces, % or Chinese characters.",
+        "map $request_uri $oim_iid {",
+        '    default "";',
+        f'    "~^{_optional(_prefix(deployment))}/i/(?<oim_i>[A-Za-z0-9_-]+)/object/" $oim_i;',
+        "}",
+        "map $oim_iid $oim_by_path {",
+        '    default "";',
+        *(f"    {_map_key(i.id)} oim_{i.id};" for i in deployment.instances.values()),
+        "}",
+        "map $request_uri $oim_path {",
+        "    default $request_uri;",
+        f'    "~^{_optional(_prefix(deployment))}(?:/i/[A-Za-z0-9_-]+)?(?<oim_p>/object/.*)$" $oim_p;',
+        "}",
+        "",
+        "# The MinIO nodes. Only the bucket is reachable: health, admin and STS routes are not.",
+        'map $request_uri $oim_s3 {\n    default "";',
+    ]
+    for node, prefix in _s3_prefixes(deployment):
+        lines.append(f'    "~^{_re(prefix)}/{_re(node.bucket)}/" {urlsplit(node.endpoint).scheme}://oim_s3_{node.id};')
+    lines += ["}", 'map $request_uri $oim_s3_path {\n    default "";']
+    for n, (node, prefix) in enumerate(_s3_prefixes(deployment)):
+        lines.append(f'    "~^{_re(prefix)}(?<oim_r{n}>/{_re(node.bucket)}/.*)$" $oim_r{n};')
+    lines += ["}", ""]
+    return "\n".join(lines)
+
+
+def _upstreams(deployment: Deployment) -> str:
+    instances = list(deployment.instances.values())
+    lines = [
+        "# max_fails=0: an instance that failed is asked again at once, so that a client is back on its own as soon as it",
+        "# returns, and when all answer 503 the client gets their JSON instead of nginx's page.",
+        _upstream("oim_hash", ["hash $oim_key consistent;", *(_serve(i) for i in instances)], keepalive=32),
+    ]
+    for instance in instances:
+        servers = [_serve(instance)]
+        for n, other in enumerate(_stand_ins(deployment, instance)):
+            # Equal backups alternate; the weight keeps a pinned client's stand-in steady.
+            servers.append(_serve(other, "backup weight=1000" if n == 0 else "backup"))
+        lines.append(_upstream(f"oim_{instance.id}", servers, keepalive=32))
+    for node in deployment.nodes.values():
+        # One node, one server: nowhere else has its objects.
+        lines.append(_upstream(f"oim_s3_{node.id}", [f"server {_authority(node.endpoint)} max_fails=0;"], keepalive=64))
+    if deployment.balancer.legacy_api is not None:
+        lines.append(_upstream("oim_legacy", [f"server {_authority(deployment.balancer.legacy_api)};"], keepalive=32))
+    return "\n".join(lines)
+
+
+def _server(deployment: Deployment, full: bool) -> str:
+    name = "_" if full else urlsplit(deployment.public_url).hostname
+    lines = [
+        "server {",
+        f"    listen {_listen(deployment)};",
+        f"    server_name {name};",
+    ]
+    if deployment.balancer.certificate is not None:
+        lines += [
+            f"    ssl_certificate {deployment.balancer.certificate};",
+            f"    ssl_certificate_key {deployment.balancer.certificate_key};",
+        ]
+    lines += [
+        "",
+        "    # Signed URLs are long, in requests and in redirects.",
+        "    large_client_header_buffers 4 32k;",
+        "    proxy_buffer_size 16k;",
+        "    proxy_buffers 8 16k;",
+        "    client_max_body_size 16m;",
+        "    proxy_http_version 1.1;",
+        "    proxy_connect_timeout 1s;",
+        "    # One proxy_set_header in a location would drop all of these.",
+        '    proxy_set_header Connection "";',
+        "    proxy_set_header Host $http_host;",
+        "    proxy_set_header X-Real-IP $remote_addr;",
+        "    proxy_set_header X-Forwarded-For $remote_addr;",
+        "    proxy_set_header X-Forwarded-Proto $scheme;",
+        f'    proxy_set_header {MARK_HEADER} "";',
+        "",
+        "    # A POST is tried on another instance too: every POST of the object API may be repeated.",
+        "    proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent;",
+        f"    proxy_next_upstream_tries {min(3, len(deployment.instances))};",
+        f"    proxy_read_timeout {READ_TIMEOUT}s;",
+        "",
+        "    error_page 400 414 494 @oim_bad;",
+        "    error_page 404 @oim_unknown;",
+        "    error_page 413 @oim_large;",
+        "    error_page 502 504 =503 @oim_down;",
+        "",
+    ]
+    for prefix in dict.fromkeys(["", _prefix(deployment)]):
+        lines += [
+            f"    location {prefix}/object/ {{ proxy_pass http://$oim_by_cookie$oim_path; }}",
+            f"    location = {prefix}/object/complete_multipart_upload {{",
+            f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
+            "        proxy_pass http://$oim_by_cookie$oim_path;",
+            "    }",
+            f"    location {prefix}/i/ {{",
+            '        if ($oim_by_path = "") { return 404; }',
+            f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
+            "        proxy_pass http://$oim_by_path$oim_path;",
+            "    }",
+        ]
+    for prefix in dict.fromkeys(["/s3", *(p for _, p in _s3_prefixes(deployment) if not p.startswith("/s3/"))]):
+        lines += [
+            f"    location {prefix}/ {{",
+            '        if ($oim_s3 = "") { return 404; }',
+            "        # Parts of up to 5 GiB stream through, instead of going to a spool file first.",
+            "        client_max_body_size 0;",
+            "        proxy_request_buffering off;",
+            "        proxy_buffering off;",
+            "        proxy_next_upstream off;",
+            "        proxy_read_timeout 300s;",
+            "        proxy_send_timeout 300s;",
+            "        proxy_ssl_server_name on;",
+            "        proxy_pass $oim_s3$oim_s3_path;",
+            "    }",
+        ]
+    if deployment.balancer.legacy_api is not None:
+        scheme = urlsplit(deployment.balancer.legacy_api).scheme
+        lines += [
+            "    location / {",
+            "        # v3.4.0's other routes are not all repeatable.",
+            "        proxy_next_upstream error timeout;",
+            "        proxy_read_timeout 60s;",
+            f"        proxy_pass {scheme}://oim_legacy;",
+            "    }",
+        ]
+    else:
+        lines.append("    location / { return 404; }")
+    lines += [
+        "    location @oim_unknown {",
+        "        default_type text/plain;",
+        "        add_header Access-Control-Allow-Origin * always;",
+        "        return 404 '404 page not found';",
+        "    }",
+        *_json_page("@oim_bad", 400, 1001, "ArgsError", "the request is malformed, or its URL or headers are too long"),
+        *_json_page("@oim_large", 413, 1001, "ArgsError", "the body is over 16 MiB"),
+        *_json_page("@oim_down", 503, 90004, "NetworkError", "no instance or MinIO node behind the balancer answers"),
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _json_page(location: str, status: int, code: int, name: str, detail: str) -> list[str]:
+    """nginx's own errors in OpenIM's envelope, with v3.4.0's CORS header, so that a browser client can read them."""
+    retry = ["        add_header Retry-After 2 always;"] if status == 503 else []
+    return [
+        f"    location {location} {{",
+        "        default_type application/json;",
+        "        add_header Access-Control-Allow-Origin * always;",
+        *retry,
+        f'        return {status} \'{{"errCode":{code},"errMsg":"{name}","errDlt":"{detail}"}}\';',
+        "    }",
+    ]
+
+
+def _stand_ins(deployment: Deployment, instance: Instance) -> list[Instance]:
+    """Who serves a dead instance's clients: instances of its own node first, which can go on with its uploads; then the
+    others, beginning behind it, so that not all fall to one."""
+    ordered = list(deployment.instances.values())
+    at = ordered.index(instance)
+    others = ordered[at + 1 :] + ordered[:at]
+    return sorted(others, key=lambda other: other.node != instance.node)
+
+
+def _s3_prefixes(deployment: Deployment) -> list[tuple[Node, str]]:
+    """Paths under which the balancer hands requests to nodes: `/s3/<node>`, and what sign_endpoint names on this host."""
+    public = urlsplit(deployment.public_url)
+    found = []
+    for node in deployment.nodes.values():
+        found.append((node, f"/s3/{node.id}"))
+        sign = urlsplit(node.sign_endpoint)
+        if sign.netloc == public.netloc and sign.path and sign.path != f"/s3/{node.id}":
+            found.append((node, sign.path))
+    return found
+
+
+def _listen(deployment: Deployment) -> str:
+    """balancer.listen, else the port that public_url names."""
+    public = urlsplit(deployment.public_url)
+    tls = " ssl" if deployment.balancer.certificate is not None else ""
+    if deployment.balancer.listen is not None:
+        return deployment.balancer.listen + tls
+    if public.scheme == "https" and not tls:
+        raise RenderError(
+            "public_url is https: set balancer.certificate and balancer.certificate_key, or balancer.listen to the plain "
+            "port behind the TLS proxy"
+        )
+    port = public.port or (443 if public.scheme == "https" else 80)
+    # A deployment on loopback stays there.
+    loopback = public.hostname in ("127.0.0.1", "localhost", "::1")
+    return f"127.0.0.1:{port}{tls}" if loopback else f"{port}{tls}"
+
+
+def _prefix(deployment: Deployment) -> str:
+    """The path that public_url ends in, which a proxy in front may strip or pass."""
+    return urlsplit(deployment.public_url).path
+
+
+def _upstream(name: str, servers: list[str], keepalive: int) -> str:
+    # `keepalive` stands after `hash`, or is not obeyed.
+    body = "\n".join(f"    {line}" for line in [f"zone {name} 64k;", *servers, f"keepalive {keepalive};"])
+    return f"upstream {name} {{\n{body}\n}}\n"
+
+
+def _serve(instance: Instance, more: str = "") -> str:
+    return f"server {_authority(instance.url)} max_fails=0{' ' + more if more else ''};"
+
+
+def _authority(url: str) -> str:
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _map_key(value: str) -> str:
+    # A value that is one of map's own words is written with a backslash.
+    return f"\\{value}" if value.lower() in _MAP_WORDS else value
+
+
+def _re(text: str) -> str:
+    return re.sub(r"[.~]", lambda m: f"\\{m.group()}", text)
+
+
+def _optional(prefix: str) -> str:
+    return f"(?:{_re(prefix)})?" if prefix else ""
+
+
+def _indent(text: str) -> str:
+    return "".join(f"    {line}\n" if line.strip() else "\n" for line in text.splitlines())

@@ -1,0 +1,21 @@
+"""The `openim-direct` command."""
+
+from __future__ import annotations
+
+import click
+
+from app import __version__
+from app.cli.nginx import nginx
+from app.cli.serve import serve
+from app.cli.token import token
+from app.cli.upload import upload
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="openim-direct")
+def main() -> None:
+    """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
+
+
+for command in (serve, nginx, upload, token):
+    main.add_command(command)

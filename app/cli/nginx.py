@@ -1,0 +1,22 @@
+"""`openim-direct nginx`: the balancer's configuration."""
+
+from __future__ import annotations
+
+import click
+
+from app.balancer.nginx import RenderError, render
+from app.cli.options import UserError, config_option, load_config
+
+
+@click.command()
+@config_option
+@click.option("--full", is_flag=True, help="A complete nginx.conf; else an include for an existing http block.")
+@click.option("--run-dir", metavar="DIR", help="With --full: where pid, logs and spool files go.")
+def nginx(config_file: str, full: bool, run_dir: str | None) -> None:
+    """Print nginx's configuration for the deployment (any nginx since 1.11)."""
+    if run_dir is not None and not full:
+        raise UserError("--run-dir goes with --full: an include has the places of the file that includes it")
+    try:
+        click.echo(render(load_config(config_file), full, run_dir), nl=False)
+    except RenderError as e:
+        raise UserError(str(e)) from None

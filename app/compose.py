@@ -1,0 +1,55 @@
+"""Builds an instance's real objects. Called once in each worker process, after the fork."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.api.app import create_app
+from app.auth import Authenticator
+from app.config import ConfigError, Deployment
+from app.downloads import Downloads
+from app.forwarding import Forwarder
+from app.health import Monitor
+from app.node import Node
+from app.records import Records
+from app.sealing import Sealer
+from app.services import Services
+from app.uploads import Uploads
+
+
+def check_instance(deployment: Deployment, instance_id: str, source: str) -> None:
+    """Whether this file can run this instance.
+
+    :raises ConfigError: unknown, or its node's keys are not in the file.
+    """
+    instance = deployment.instances.get(instance_id)
+    if instance is None:
+        known = ", ".join(deployment.instances)
+        raise ConfigError(source, [(f"instances.{instance_id}", f"no such instance; instances are {known}")])
+    if deployment.nodes[instance.node].access_key is None:
+        raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
+
+
+def create_services(deployment: Deployment, instance_id: str) -> Services:
+    instance = deployment.instances[instance_id]
+    nodes = {n.id: Node(n) for n in deployment.nodes.values() if n.access_key is not None}
+    own = nodes[instance.node]
+    records = Records(deployment.records)
+    sealer = Sealer([deployment.auth.secret])
+    return Services(
+        deployment=deployment,
+        instance=instance,
+        authenticator=Authenticator(deployment.auth.secret, deployment.auth.admins),
+        sealer=sealer,
+        uploads=Uploads(own, records, sealer, deployment.public_url, deployment.uploads.expire),
+        downloads=Downloads(records, nodes, frozenset(deployment.nodes)),
+        forwarder=Forwarder(instance.id, sealer),
+        monitor=Monitor(instance.id, own),
+    )
+
+
+def create_instance(deployment: Deployment, instance_id: str) -> Flask:
+    """The WSGI application of one instance, its background probe started."""
+    services = create_services(deployment, instance_id)
+    services.monitor.start()
+    return create_app(services)

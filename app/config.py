@@ -1,0 +1,525 @@
+"""instances.yaml to frozen structures. The only reader of settings and of the environment.
+
+Every fault of a file is found in one pass and named by its path in the file (`nodes.m1.endpoint`). `${VAR}` and
+`${VAR:-default}` are replaced inside strings, after YAML was parsed, so that a value never becomes structure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+#: Node and instance IDs stand in cookies, URLs and balancer maps.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
+_UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+#: The Go SDK's resume code fails under an hour left, so that shorter lives would break every upload with it.
+MIN_UPLOAD_EXPIRE = 2 * 3600
+#: SigV4's own limit for a signed URL.
+MAX_UPLOAD_EXPIRE = 7 * 86400
+
+
+class ConfigError(Exception):
+    """A file that cannot be used; `faults` are (path in the file, what is wrong and what to write instead)."""
+
+    def __init__(self, source: str, faults: list[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{source}: {path}: {text}" if path else f"{source}: {text}" for path, text in faults))
+        self.faults = faults
+
+
+class Secret(str):
+    """A string that does not show in `repr`, and so in no log line of a structure that holds it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Auth(msgspec.Struct, frozen=True):
+    secret: Secret
+    redis: Secret | None
+    admins: tuple[str, ...]
+
+
+class Cookie(msgspec.Struct, frozen=True):
+    name: str
+    max_age: int | None
+    secure: bool
+    same_site: str | None
+    domain: str | None
+
+
+class Balancer(msgspec.Struct, frozen=True):
+    legacy_api: str | None
+    listen: str | None
+    certificate: str | None
+    certificate_key: str | None
+
+
+class Uploads(msgspec.Struct, frozen=True):
+    #: Seconds until an unfinished upload is given up; its signed URLs die with it.
+    expire: int
+
+
+class Server(msgspec.Struct, frozen=True):
+    workers: int
+    threads: int
+
+
+class Node(msgspec.Struct, frozen=True):
+    id: str
+    #: As instances reach it: scheme and authority only.
+    endpoint: str
+    #: As clients reach it; may end in a path that the balancer strips.
+    sign_endpoint: str
+    bucket: str
+    #: None where this file holds no keys for the node.
+    access_key: str | None
+    secret_key: Secret | None
+    region: str
+
+
+class Instance(msgspec.Struct, frozen=True):
+    id: str
+    node: str
+    bind: str
+    url: str
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    public_url: str
+    auth: Auth
+    records: Secret
+    cookie: Cookie
+    balancer: Balancer
+    uploads: Uploads
+    server: Server
+    nodes: dict[str, Node]
+    instances: dict[str, Instance]
+
+    def instances_of(self, node_id: str) -> list[Instance]:
+        return [i for i in self.instances.values() if i.node == node_id]
+
+
+def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Deployment:
+    """Read a deployment file.
+
+    :raises ConfigError: with every fault of the file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(str(path), [("", "no such file; name it with --config or OPENIM_DIRECT_CONFIG")]) from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(str(path), [("", f"cannot be read: {e}")]) from None
+    return parse(text, environ, base=path.resolve().parent, source=str(path))
+
+
+def parse(text: str, environ: Mapping[str, str], base: Path, source: str = "instances.yaml") -> Deployment:
+    """Read a deployment from its text; relative SQLite paths are meant from `base`.
+
+    :raises ConfigError: with every fault of the text.
+    """
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that refuses duplicate keys)
+    except yaml.YAMLError as e:
+        raise ConfigError(source, [("", f"not YAML: {' '.join(str(e).split())}")]) from None
+    except RecursionError:
+        raise ConfigError(source, [("", "not YAML: nested too deeply")]) from None
+    if not isinstance(document, dict):
+        raise ConfigError(source, [("", "must be a mapping with public_url, auth, nodes and instances")])
+    faults: list[tuple[str, str]] = []
+    deployment = _deployment(_Section(document, "", faults, environ), base)
+    if faults:
+        raise ConfigError(source, faults)
+    return deployment
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys; here a second `i1:` is a fault, not a silent loss of an instance."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (str, int, float, bool)) or key is None:
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key!r} is there twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Section:
+    """One mapping of the file. Getters note faults instead of raising, and answer a stand-in so that reading goes on."""
+
+    def __init__(self, values: Any, path: str, faults: list[tuple[str, str]], environ: Mapping[str, str]) -> None:
+        self.path = path
+        self.faults = faults
+        self.environ = environ
+        self.read: set[str] = set()
+        if values is None:
+            values = {}
+        if not isinstance(values, dict):
+            self.fault("", f"must be a mapping, is {_kind(values)}")
+            values = {}
+        self.values: dict[Any, Any] = values
+
+    def at(self, key: Any) -> str:
+        return f"{self.path}.{key}" if self.path and key != "" else str(key) or self.path
+
+    def fault(self, key: Any, text: str) -> None:
+        self.faults.append((self.at(key), text))
+
+    def section(self, key: str, required: bool = False) -> _Section:
+        self.read.add(key)
+        if required and self.values.get(key) is None:
+            self.fault(key, "is missing")
+        return _Section(self.values.get(key), self.at(key), self.faults, self.environ)
+
+    def string(self, key: str, default: str | None = None, required: bool = False) -> str | None:
+        self.read.add(key)
+        value = self.values.get(key)
+        if value is None:
+            if required:
+                self.fault(key, "is missing")
+            return default
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            self.fault(key, f"must be a string, is {_kind(value)}")
+            return default
+        expanded = self.expand(key, str(value))
+        if expanded == "":
+            if required:
+                self.fault(key, "is empty")
+            return default
+        return expanded
+
+    def expand(self, key: Any, value: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            name, default = match.group(1), match.group(2)
+            found = self.environ.get(name)
+            if found:
+                return found
+            if default is not None:
+                return default
+            self.fault(key, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
+            return "unset"
+
+        return _VARIABLE.sub(replace, value)
+
+    def strings(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        self.read.add(key)
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, list) or not all(isinstance(v, (str, int)) and not isinstance(v, bool) for v in value):
+            self.fault(key, "must be a list of strings")
+            return default
+        return tuple(self.expand(f"{key}[{i}]", str(v)) for i, v in enumerate(value))
+
+    def boolean(self, key: str, default: bool) -> bool:
+        self.read.add(key)
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.fault(key, f"must be true or false, is {_kind(value)}")
+            return default
+        return value
+
+    def integer(self, key: str, default: int, low: int, high: int) -> int:
+        self.read.add(key)
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, str):
+            value = self.expand(key, value)
+            value = int(value) if re.fullmatch(r"-?\d{1,18}", value) else value
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fault(key, f"must be a whole number, is {_kind(value)}")
+            return default
+        if not low <= value <= high:
+            self.fault(key, f"must be from {low} to {high}, is {value}")
+            return default
+        return value
+
+    def duration(self, key: str, default: int | None, low: int, high: int) -> int | None:
+        """Seconds, written as a number or as `90s`, `15m`, `24h`, `7d`."""
+        self.read.add(key)
+        value = self.values.get(key)
+        if value is None:
+            return default
+        match = None if isinstance(value, bool) else _DURATION.fullmatch(self.expand(key, str(value)))
+        if match is None:
+            self.fault(key, "must be a duration such as 90s, 15m, 24h or 7d")
+            return default
+        seconds = int(match.group(1)) * _UNITS[match.group(2)]
+        if not low <= seconds <= high:
+            self.fault(key, f"must be from {_human(low)} to {_human(high)}, is {_human(seconds)}")
+            return default
+        return seconds
+
+    def url(self, key: str, required: bool = False, path_allowed: bool = False) -> str | None:
+        """An http(s) URL without its last slash."""
+        text = self.string(key, required=required)
+        if text is None:
+            return None
+        fault = _url_fault(text, path_allowed)
+        if fault:
+            self.fault(key, fault)
+            return None
+        return text.rstrip("/")
+
+    def ids(self) -> list[tuple[str, _Section]]:
+        """The entries of a mapping whose keys are IDs."""
+        entries: list[tuple[str, _Section]] = []
+        folded: dict[str, str] = {}
+        for key, value in self.values.items():
+            self.read.add(key)
+            if isinstance(key, bool) or not isinstance(key, (str, int)) or not _ID.fullmatch(str(key)):
+                self.fault(key, "an ID is 1 to 32 letters, digits, - and _ (in quotes where YAML reads it otherwise)")
+                continue
+            other = folded.setdefault(str(key).lower(), str(key))
+            if other != str(key):
+                # nginx compares the values of a map without case.
+                self.fault(key, f"differs from {other} only in case, and balancers compare without it")
+            entries.append((str(key), _Section(value, self.at(key), self.faults, self.environ)))
+        return entries
+
+    def done(self) -> None:
+        for key in self.values:
+            if key not in self.read:
+                known = ", ".join(sorted(map(str, self.read)))
+                self.fault(key, f"unknown key; known here: {known}")
+
+
+def _deployment(top: _Section, base: Path) -> Deployment:
+    public_url = top.url("public_url", required=True, path_allowed=True) or "http://unset.invalid"
+
+    s = top.section("auth", required=True)
+    auth = Auth(
+        secret=Secret(s.string("secret", required=bool(s.values)) or ""),
+        redis=_secret(s.string("redis")),
+        admins=s.strings("admins"),
+    )
+    if auth.redis is not None:
+        # Better no start than tokens that were kicked and still open the door.
+        s.fault("redis", "token states in Redis are not supported yet; remove the key or write null")
+    s.done()
+
+    records = top.string("records", default="sqlite:///data/records.db") or ""
+    records = _records_url(top, records, base)
+
+    s = top.section("cookie")
+    cookie = Cookie(
+        name=s.string("name", default="OPENIM_INSTANCE") or "OPENIM_INSTANCE",
+        max_age=s.duration("max_age", default=None, low=1, high=400 * 86400),
+        secure=s.boolean("secure", default=public_url.startswith("https:")),
+        same_site=s.string("same_site", default="Lax"),
+        domain=s.string("domain"),
+    )
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", cookie.name):
+        hint = " (nginx reads it as $cookie_<name>)" if _COOKIE_NAME.fullmatch(cookie.name) else ""
+        s.fault("name", f"must be letters, digits and _, not {cookie.name!r}{hint}")
+    if cookie.same_site not in ("Lax", "Strict", "None"):
+        s.fault("same_site", "must be Lax, Strict or None (in quotes)")
+    elif cookie.same_site == "None" and not cookie.secure:
+        s.fault("same_site", "None needs `secure: true`: browsers drop such a cookie otherwise")
+    if cookie.domain is not None and not re.fullmatch(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", cookie.domain):
+        s.fault("domain", f"must be a host name, not {cookie.domain!r}")
+    s.done()
+
+    s = top.section("balancer")
+    balancer = Balancer(
+        legacy_api=s.url("legacy_api"),
+        listen=s.string("listen"),
+        certificate=s.string("certificate"),
+        certificate_key=s.string("certificate_key"),
+    )
+    if balancer.listen is not None and not _listen_ok(balancer.listen):
+        s.fault("listen", f"must be a port or address:port, not {balancer.listen!r}")
+    for key, text in (("certificate", balancer.certificate), ("certificate_key", balancer.certificate_key)):
+        if text is not None and not re.fullmatch(r"[A-Za-z0-9_./@+-]+", text):
+            s.fault(key, "must be a file path of letters, digits and _ . / @ + -")
+    if (balancer.certificate is None) != (balancer.certificate_key is None):
+        s.fault("certificate", "certificate and certificate_key go together")
+    s.done()
+
+    s = top.section("uploads")
+    uploads = Uploads(expire=s.duration("expire", default=86400, low=MIN_UPLOAD_EXPIRE, high=MAX_UPLOAD_EXPIRE) or 86400)
+    s.done()
+
+    s = top.section("server")
+    server = Server(workers=s.integer("workers", 2, 1, 64), threads=s.integer("threads", 8, 1, 256))
+    s.done()
+
+    nodes = _nodes(top.section("nodes", required=True))
+    instances = _instances(top.section("instances", required=True), nodes)
+    top.done()
+    return Deployment(
+        public_url=public_url,
+        auth=auth,
+        records=Secret(records),
+        cookie=cookie,
+        balancer=balancer,
+        uploads=uploads,
+        server=server,
+        nodes={n.id: n for n in nodes if n.endpoint},
+        instances=instances,
+    )
+
+
+def _nodes(section: _Section) -> list[Node]:
+    nodes: list[Node] = []
+    for node_id, s in section.ids():
+        endpoint = s.url("endpoint", required=True)
+        node = Node(
+            id=node_id,
+            endpoint=endpoint or "",
+            sign_endpoint=s.url("sign_endpoint", path_allowed=True) or endpoint or "",
+            bucket=s.string("bucket", default="openim") or "openim",
+            access_key=s.string("access_key"),
+            secret_key=_secret(s.string("secret_key")),
+            region=s.string("region", default="us-east-1") or "us-east-1",
+        )
+        if not _BUCKET.fullmatch(node.bucket) or ".." in node.bucket:
+            s.fault("bucket", "must be 3 to 63 lower-case letters, digits, - and . (S3's rule for bucket names)")
+        if (node.access_key is None) != (node.secret_key is None):
+            missing = "access_key" if node.access_key is None else "secret_key"
+            s.fault(missing, "is missing: a node has both keys, or neither where this machine shall hold none")
+        if not re.fullmatch(r"[A-Za-z0-9-]+", node.region):
+            s.fault("region", f"must be letters, digits and -, not {node.region!r}")
+        s.done()
+        nodes.append(node)
+    if not nodes and section.values == {}:
+        section.fault("", "needs at least one node")
+    return nodes
+
+
+def _instances(section: _Section, nodes: list[Node]) -> dict[str, Instance]:
+    instances: dict[str, Instance] = {}
+    binds: dict[str, str] = {}
+    urls: dict[str, str] = {}
+    known = {n.id for n in nodes}
+    for instance_id, s in section.ids():
+        node_id = s.string("node", required=True)
+        bind = s.string("bind", required=True)
+        url = s.url("url")
+        if url is not None and not url.startswith("http://"):
+            s.fault("url", "must begin with http://: instances speak plain HTTP, TLS is the balancer's")
+        if node_id is not None and node_id not in known:
+            s.fault("node", f"no such node: {node_id}; nodes are {', '.join(sorted(known)) or 'missing'}")
+        if bind is not None:
+            if not _bind_ok(bind):
+                s.fault("bind", f"must be address:port, such as 127.0.0.1:10011, not {bind!r}")
+            else:
+                # Instances on two machines may share a bind such as 0.0.0.0:10002; then their URLs tell them apart.
+                where = f"{bind} {urlsplit(url).hostname if url else ''}"
+                if where in binds:
+                    s.fault("bind", f"{bind} is the bind of {binds[where]} too")
+                binds.setdefault(where, instance_id)
+                if url is None and "url" not in s.values:
+                    host = bind.rpartition(":")[0]
+                    if host in ("0.0.0.0", "[::]", "*", ""):  # noqa: S104 (compared, not bound)
+                        s.fault("url", f"is missing: {bind} does not say at which address others reach this instance")
+                    else:
+                        url = f"http://{bind}"
+        if url is not None:
+            if url in urls:
+                s.fault("url", f"{url} is the URL of {urls[url]} too")
+            urls.setdefault(url, instance_id)
+        s.done()
+        instances[instance_id] = Instance(instance_id, node_id or "", bind or "", url or "")
+    if not instances and section.values == {}:
+        section.fault("", "needs at least one instance")
+    return instances
+
+
+def _records_url(section: _Section, url: str, base: Path) -> str:
+    """The records' URL with a relative SQLite path made absolute: instances are started from anywhere."""
+    if url.startswith("sqlite:///"):
+        file = url.removeprefix("sqlite:///")
+        if not file or file.startswith(":memory:"):
+            section.fault("records", "must name a file: workers and instances share it")
+            return url
+        return f"sqlite:///{base / file}"
+    if re.match(r"mysql\+pymysql://[^/]+/.+", url):
+        return url
+    section.fault("records", "must be sqlite:///path/records.db or mysql+pymysql://user:password@host:3306/database")
+    return url
+
+
+def _url_fault(text: str, path_allowed: bool) -> str | None:
+    """What is wrong with an URL. Never repeats the URL: it may hold a password."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as e:
+        return f"is no URL: {e}"
+    if parts.scheme not in ("http", "https"):
+        return "must begin with http:// or https://"
+    if not parts.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname) or port == 0:
+        return "must name a host, and a port from 1 to 65535 where it names one"
+    if parts.username is not None or parts.password is not None:
+        return "must not hold a user or password"
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        return "must not hold a query or fragment"
+    path = parts.path.rstrip("/")
+    if path and not path_allowed:
+        return "must not hold a path"
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        return "its path must be plain segments of letters, digits and . _ ~ -"
+    return None
+
+
+def _bind_ok(bind: str) -> bool:
+    host, _, port = bind.rpartition(":")
+    return bool(host) and port.isdigit() and 0 < int(port) < 65536 and _host_ok(host)
+
+
+def _listen_ok(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return port.isdigit() and 0 < int(port) < 65536 and (not host or host == "*" or _host_ok(host))
+
+
+def _host_ok(host: str) -> bool:
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            return False
+        return True
+    return re.fullmatch(r"[A-Za-z0-9.-]+", host) is not None
+
+
+def _secret(value: str | None) -> Secret | None:
+    return None if value is None else Secret(value)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    names = {bool: "true or false", dict: "a mapping", list: "a list", str: "a string", int: "a number", float: "a number"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _human(seconds: int) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,120 @@
+"""A name to the signed URL that shows its content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from app import wire
+from app.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
+from app.model import Record
+from app.names import file_name
+
+#: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
+VIEW_WINDOW = 3600
+#: Seconds from the window's begin; what is left of it is never shorter than one window.
+VIEW_EXPIRES = 2 * VIEW_WINDOW
+#: Seconds that an access_url works: the caller is told, and may keep it.
+ACCESS_EXPIRES = 86400
+
+# The first bytes of the formats that v3.4.0 decodes, and of those that today's clients send.
+_IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+
+
+class NodeCalls(Protocol):
+    """What a download needs of the node that holds the object."""
+
+    def read(self, key: str, length: int) -> bytes: ...
+    def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
+
+
+class RecordCalls(Protocol):
+    def get(self, name: str) -> Record | None: ...
+
+
+class ElsewhereError(Exception):
+    """This instance holds no keys for the node; an instance of that node can answer."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+class View(msgspec.Struct, frozen=True):
+    url: str
+    #: Unix seconds at which the URL stops working.
+    expires: int
+
+
+class Downloads:
+    """
+    :param nodes: those that this instance holds keys for, by ID.
+    :param known: every node of the deployment.
+    """
+
+    def __init__(self, records: RecordCalls, nodes: Mapping[str, NodeCalls], known: frozenset[str]) -> None:
+        self._records = records
+        self._nodes = nodes
+        self._known = known
+
+    def view(self, name: str, query: Mapping[str, str], method: str = "GET") -> View:
+        """Where to send a viewer, signed for `method`; the same URL for all within an hour.
+
+        :param query: `type` (none or `image`) and for images `width`, `height`, `format`.
+        :raises RecordNotFoundError, ArgsError, DataError, NetworkError, ElsewhereError:
+        """
+        record, node = self._find(name, query)
+        at = time.time() // VIEW_WINDOW * VIEW_WINDOW
+        return self._sign(record, node, method, VIEW_EXPIRES, at)
+
+    def access_url(self, name: str, query: Mapping[str, str]) -> wire.AccessURL:
+        """A signed URL for the caller's own use. Raises as `view` does."""
+        record, node = self._find(name, query)
+        signed = self._sign(record, node, "GET", ACCESS_EXPIRES, int(time.time()))
+        return wire.AccessURL(url=signed.url, expire_time=signed.expires * 1000)
+
+    def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, NodeCalls]:
+        record = self._records.get(name)
+        if record is None:
+            raise RecordNotFoundError
+        kind = query.get("type", "")
+        if kind not in ("", "image"):
+            raise ArgsError("invalid query type")
+        node = self._nodes.get(record.node)
+        if node is None:
+            if record.node in self._known:
+                raise ElsewhereError(record.node)
+            raise NetworkError(f"the object lies on node {record.node}, which is not in instances.yaml any more")
+        if kind == "image" and not _is_image(node.read(record.key, 16)):
+            raise DataError("object not image")
+        return record, node
+
+    def _sign(self, record: Record, node: NodeCalls, method: str, expires: int, at: float) -> View:
+        query = {
+            "response-content-disposition": content_disposition(file_name(record.name)),
+            # Content never changes under a key, so it may be kept as long as the URL surely works.
+            "response-cache-control": f"max-age={VIEW_WINDOW}",
+        }
+        if record.content_type:
+            query["response-content-type"] = record.content_type
+        return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
+
+
+def content_disposition(name: str) -> str:
+    """`attachment` with the file name in both forms of RFC 6266: quoted ASCII for old clients, and UTF-8 (RFC 8187).
+
+    v3.4.0 sends the raw name in the quoted form, which browsers read as Latin-1.
+    """
+    fallback = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
+    header = f'attachment; filename="{fallback}"'
+    if fallback != name:
+        header += f"; filename*=UTF-8''{quote(name, safe='')}"
+    return header
+
+
+def _is_image(head: bytes) -> bool:
+    return head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

@@ -1,0 +1,118 @@
+"""Every failure that a client can see: OpenIM's number and name, the HTTP status, and a cause to act on.
+
+Numbers and names are v3.4.0's (`pkg/errs`); 90002, 90004 and 90007 exist there too and are used here for the database,
+an unreachable node or peer, and content that is no image.
+"""
+
+from __future__ import annotations
+
+
+class APIError(Exception):
+    """A failure with an answer of its own.
+
+    :param detail: the cause, for people; goes into `errDlt`. Never holds a secret or a signed URL.
+    """
+
+    code = 500
+    name = "ServerInternalError"
+    #: HTTP status of a POST's answer. v3.4.0 answers 200 with the number in the envelope.
+    post_status = 200
+    #: HTTP status of a GET's answer, which is plain text.
+    get_status = 500
+    #: Seconds for a Retry-After header, or None.
+    retry_after: int | None = None
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    @property
+    def err_dlt(self) -> str:
+        """`errDlt` as v3.4.0 writes it: the cause, then number and name."""
+        return f"{self.detail}: {self.code} {self.name}"
+
+
+class InternalError(APIError):
+    """v3.4.0's number for storage errors and for most bad arguments; kept so that clients see what they saw."""
+
+    @property
+    def err_dlt(self) -> str:
+        return self.detail
+
+
+class ArgsError(APIError):
+    code = 1001
+    name = "ArgsError"
+    get_status = 400
+
+
+class BodyError(ArgsError):
+    """The body is not the JSON that the route takes."""
+
+    post_status = 400
+
+    @property
+    def err_dlt(self) -> str:
+        return self.detail
+
+
+class BodyTooLarge(BodyError):
+    post_status = 413
+
+
+class NoPermissionError(APIError):
+    code = 1002
+    name = "NoPermissionError"
+    get_status = 403
+
+
+class RecordNotFoundError(APIError):
+    code = 1004
+    name = "RecordNotFoundError"
+    get_status = 404
+
+    def __init__(self, detail: str = "record not found") -> None:
+        super().__init__(detail)
+
+    @property
+    def err_dlt(self) -> str:
+        return self.detail
+
+
+class TokenUnknownError(APIError):
+    code = 1505
+    name = "TokenUnknownError"
+
+
+class TokenKickedError(APIError):
+    code = 1506
+    name = "TokenKickedError"
+
+
+class TokenNotExistError(APIError):
+    code = 1507
+    name = "TokenNotExistError"
+
+
+class UnavailableError(APIError):
+    """Something this request needs is down: HTTP 503, so that the balancer tries another instance."""
+
+    post_status = 503
+    get_status = 503
+    retry_after = 2
+
+
+class DatabaseError(UnavailableError):
+    code = 90002
+    name = "DatabaseError"
+
+
+class NetworkError(UnavailableError):
+    code = 90004
+    name = "NetworkError"
+
+
+class DataError(APIError):
+    code = 90007
+    name = "DataError"
+    get_status = 400

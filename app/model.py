@@ -1,0 +1,46 @@
+"""What the rooms hand to each other: storage facts, records, and how a storage call may fail. No SDK, no I/O."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ObjectInfo(msgspec.Struct, frozen=True):
+    #: Bytes.
+    size: int
+    #: Without quotes: the MD5 in hex, or `<MD5 of the part MD5s>-<parts>` after a multipart upload.
+    etag: str
+
+
+class PartInfo(msgspec.Struct, frozen=True):
+    number: int
+    etag: str
+    #: Bytes.
+    size: int
+
+
+class NoSuchUpload(Exception):
+    """The multipart upload is not there: completed, aborted, expired, or never begun on this node."""
+
+
+class InvalidParts(Exception):
+    """A part is missing, or holds other content than was said."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Which object a name means."""
+
+    name: str
+    #: Who uploaded it.
+    user: str
+    node: str
+    #: Object key in the node's bucket.
+    key: str
+    #: MD5, hex, of the part MD5s in hex, joined with commas.
+    hash: str
+    #: Bytes.
+    size: int
+    content_type: str
+    cause: str
+    #: Unix milliseconds.
+    create_time: int

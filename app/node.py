@@ -1,0 +1,317 @@
+"""One MinIO node: the only module that talks to the storage. Its failures become ours here, unknown ones are raised.
+
+Buckets go through the minio SDK. The calls of an upload do not: the SDK offers no public multipart calls, and costs a
+multiple in CPU time. They are presigned by the same signer that signs for clients, and sent over kept connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from app.config import Node as NodeConfig
+from app.errors import APIError, InternalError, NetworkError
+from app.http_pool import Pool, Response, Unreachable
+from app.model import InvalidParts, NoSuchUpload, ObjectInfo, PartInfo
+from app.signing import Presigner
+
+log = logging.getLogger(__name__)
+
+#: Seconds. Connecting within a data centre takes milliseconds; some clients of the API give up after 10 s.
+CONNECT_TIMEOUT = 1.5
+READ_TIMEOUT = 5.0
+#: Joining 10,000 parts takes longer; MinIO then sends its first byte after 10 s.
+COMPLETE_TIMEOUT = 60.0
+PROBE_TIMEOUT = 2.0
+#: Seconds that the signature of a call of ours lives.
+_CALL_EXPIRES = 900
+
+#: The storage's own passing troubles, for which another instance, or the same one later, is the cure.
+_BUSY_CODES = {
+    "SlowDown",
+    "SlowDownRead",
+    "SlowDownWrite",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "XMinioServerNotInitialized",
+    "XMinioReadQuorum",
+    "XMinioWriteQuorum",
+    "XMinioStorageFull",
+}
+_CURES = {
+    "InvalidAccessKeyId": "the node does not know this access_key",
+    "SignatureDoesNotMatch": "the secret_key of the node is wrong",
+    "RequestTimeTooSkewed": "the clocks of this machine and of the node differ by over 15 minutes",
+    "AccessDenied": "the node's keys lack the right to do this",
+    "NoSuchBucket": "the bucket of the node is not there",
+}
+
+
+class _Refused(Exception):
+    """S3 answered with an error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+
+
+class Node:
+    """A node's bucket, for one process.
+
+    While `down_since` is set, calls fail at once without touching the network; `probe` sets and clears it, and a call that
+    cannot reach the node sets it too. Calls raise NetworkError where waiting or another node is the cure, InternalError
+    where the node refuses for good.
+
+    :param config: with both keys.
+    """
+
+    def __init__(self, config: NodeConfig) -> None:
+        if config.access_key is None or config.secret_key is None:
+            raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
+        self.id = config.id
+        self.bucket = config.bucket
+        self._endpoint = config.endpoint
+        keys = config.access_key, config.secret_key, config.region
+        self._call_signer = Presigner(config.endpoint, *keys)
+        self._client_signer = Presigner(config.sign_endpoint, *keys)
+        self._pool = Pool(config.endpoint, CONNECT_TIMEOUT)
+        self._prober = _sdk_client(config, PROBE_TIMEOUT)
+        #: Unix time since when the node has not answered, or None.
+        self.down_since: float | None = None
+        self.down_reason = ""
+
+    # Calls to the storage
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """HEAD an object; None where there is none."""
+        try:
+            response = self._call("HEAD", key)
+        except _Refused as e:
+            if e.code == "NoSuchKey":
+                return None
+            raise self._refusal(e) from None
+        headers = response.headers
+        return ObjectInfo(int(headers.get("Content-Length", 0)), headers.get("ETag", "").strip('"'))
+
+    def read(self, key: str, length: int) -> bytes:
+        """The first `length` bytes of an object; fewer where it is shorter, none where there is no object."""
+        try:
+            return self._call("GET", key, headers={"Range": f"bytes=0-{length - 1}"}).body[:length]
+        except _Refused as e:
+            if e.code == "NoSuchKey":
+                return b""
+            raise self._refusal(e) from None
+
+    def create_upload(self, key: str) -> str:
+        """Begin a multipart upload; its S3 upload ID."""
+        try:
+            return _text(_xml(self._call("POST", key, {"uploads": ""})), "UploadId")
+        except _Refused as e:
+            raise self._refusal(e) from None
+
+    def list_parts(self, key: str, upload: str) -> list[PartInfo]:
+        """Parts that were uploaded, by number.
+
+        :raises NoSuchUpload: the upload is not there.
+        """
+        parts: list[PartInfo] = []
+        query = {"uploadId": upload, "max-parts": "1000"}
+        try:
+            while True:
+                page = _xml(self._call("GET", key, query))
+                for part in page.iterfind("{*}Part"):
+                    number, etag, size = (_text(part, tag) for tag in ("PartNumber", "ETag", "Size"))
+                    parts.append(PartInfo(int(number), etag.strip('"'), int(size)))
+                if _text(page, "IsTruncated") != "true":
+                    return parts
+                query["part-number-marker"] = _text(page, "NextPartNumberMarker")
+        except _Refused as e:
+            if e.code == "NoSuchUpload":
+                raise NoSuchUpload from None
+            raise self._refusal(e) from None
+
+    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None:
+        """Join the parts 1..n to the object, if each has the ETag given.
+
+        :raises NoSuchUpload: the upload is not there; it may have been completed already.
+        :raises InvalidParts: a part is missing, or has another ETag; nothing was made.
+        """
+        listed = "".join(
+            f"<Part><PartNumber>{n}</PartNumber><ETag>{escape(etag)}</ETag></Part>" for n, etag in enumerate(etags, 1)
+        )
+        body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
+        try:
+            response = self._call("POST", key, {"uploadId": upload}, body=body, timeout=COMPLETE_TIMEOUT)
+            # A completion that takes long is answered 200 before it is done; the body then tells how it ended.
+            answer = _xml(response)
+            if answer.tag.endswith("Error"):
+                raise _refused(response)
+        except _Refused as e:
+            if e.code == "NoSuchUpload":
+                raise NoSuchUpload from None
+            if e.code in ("InvalidPart", "InvalidPartOrder", "EntityTooSmall"):
+                raise InvalidParts(e.message) from None
+            raise self._refusal(e) from None
+
+    def probe(self) -> float:
+        """Ask the node for its bucket, making it where there is none (as v3.4.0 does); seconds it took.
+
+        :raises NetworkError: the node does not answer; `down_since` tells since when.
+        :raises InternalError: it answers, and refuses (wrong keys, no rights): no cure by waiting, so it is not "down".
+        """
+        start = time.monotonic()
+        try:
+            if not self._prober.bucket_exists(bucket_name=self.bucket):
+                self._make_bucket()
+        except S3Error as e:
+            if e.code in _BUSY_CODES:
+                raise self._went_down(str(e.code)) from e
+            raise self._refusal(_Refused(str(e.code), str(e.message)), quiet=True) from e
+        except (HTTPError, OSError, ServerError, InvalidResponseError) as e:
+            raise self._went_down(_sdk_reason(e)) from e
+        except MinioException as e:
+            raise self._went_down(f"an answer that is not S3's, {type(e).__name__}") from e
+        if self.down_since is not None:
+            log.warning("node %s answers again after %.1f s", self.id, time.time() - self.down_since)
+            self.down_since, self.down_reason = None, ""
+        return time.monotonic() - start
+
+    def _make_bucket(self) -> None:
+        try:
+            self._prober.make_bucket(bucket_name=self.bucket)
+        except S3Error as e:
+            if e.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+        else:
+            log.info("node %s: made the bucket %s", self.id, self.bucket)
+
+    # Signing: no call to the storage
+
+    def sign_part(self, key: str, upload: str, number: int, length: int, expires: int) -> str:
+        """The URL to PUT part `number` of exactly `length` bytes to, for `expires` seconds."""
+        query = {"partNumber": str(number), "uploadId": upload}
+        return self._client_signer.presign("PUT", self.bucket, key, expires, query, {"content-length": str(length)})
+
+    def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str:
+        """The URL to GET or HEAD an object at: the method is signed, so that one does not serve for the other."""
+        return self._client_signer.presign(method, self.bucket, key, expires, query, at=at)
+
+    # Failures
+
+    def check_up(self) -> None:
+        """
+        :raises NetworkError: the node is known to be down.
+        """
+        since = self.down_since
+        if since is not None:
+            raise NetworkError(
+                f"MinIO node {self.id} has not answered for {time.time() - since:.0f} s ({self.down_reason}); "
+                f"other nodes may, so try again"
+            )
+
+    def _call(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = READ_TIMEOUT,
+    ) -> Response:
+        """
+        :raises _Refused: S3 answered with an error code that is not its own passing trouble.
+        """
+        self.check_up()
+        url = self._call_signer.presign(method, self.bucket, key, _CALL_EXPIRES, query)
+        target = url[len(self._endpoint) :]
+        try:
+            response = self._pool.request(method, target, timeout, body, headers)
+        except Unreachable as e:
+            raise self._went_down(str(e)) from e
+        if response.status in (200, 204, 206):
+            return response
+        refused = _refused(response)
+        if refused.code in _BUSY_CODES:
+            raise NetworkError(f"MinIO node {self.id} is busy, full or short of drives ({refused.code})")
+        raise refused
+
+    def _went_down(self, reason: str) -> NetworkError:
+        if self.down_since is None:
+            self.down_since = time.time()
+            log.warning("node %s (%s) does not answer: %s", self.id, self._endpoint, reason)
+        self.down_reason = reason
+        return NetworkError(f"MinIO node {self.id} does not answer ({reason})")
+
+    def _refusal(self, e: _Refused, quiet: bool = False) -> APIError:
+        if not quiet:
+            log.error("node %s refused: %s %s", self.id, e.code, e.message)
+        return InternalError(f"MinIO node {self.id}: {_CURES.get(e.code) or e.message or 'refused'} ({e.code})")
+
+    def __repr__(self) -> str:
+        return f"<Node {self.id} {self._endpoint}>"
+
+
+def _sdk_client(config: NodeConfig, read_timeout: float) -> Minio:
+    parts = urlsplit(config.endpoint)
+    # The SDK's own pool waits 5 minutes and repeats 5 times; here a dead node is left after one wait.
+    pool = urllib3.PoolManager(
+        num_pools=2, maxsize=4, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout), retries=False
+    )
+    return Minio(
+        endpoint=parts.netloc,
+        access_key=config.access_key,
+        secret_key=config.secret_key,
+        secure=parts.scheme == "https",
+        region=config.region,
+        http_client=pool,
+    )
+
+
+def _refused(response: Response) -> _Refused:
+    """The error of an answer; a HEAD's has no body, so that only the status tells."""
+    if response.body:
+        try:
+            root = ET.fromstring(response.body)  # noqa: S314 (from the own storage)
+            return _Refused(root.findtext("{*}Code") or root.findtext("Code") or "", root.findtext("{*}Message") or "")
+        except ET.ParseError:
+            pass
+    by_status = {403: "AccessDenied", 404: "NoSuchKey", 503: "ServiceUnavailable"}
+    return _Refused(by_status.get(response.status, f"HTTP {response.status}"), "no S3 answer")
+
+
+def _xml(response: Response) -> ET.Element:
+    try:
+        return ET.fromstring(response.body)  # noqa: S314 (from the own storage)
+    except ET.ParseError:
+        raise _Refused(f"HTTP {response.status}", "the answer is not S3's") from None
+
+
+def _text(element: ET.Element, tag: str) -> str:
+    return element.findtext(f"{{*}}{tag}") or ""
+
+
+def _sdk_reason(e: Exception) -> str:
+    """A cause without host, path or query: those may stand in what urllib3 says, and hold signatures."""
+    text = f"{type(e).__name__} {e}"
+    for sign, reason in (
+        ("refused", "connection refused"),
+        ("NameResolution", "its host name does not resolve"),
+        ("Read timed out", "no answer in time"),
+        ("timed out", "no connection in time"),
+        ("CERTIFICATE", "its TLS certificate is not trusted"),
+        ("SSL", "TLS failed"),
+        ("reset", "the connection was cut"),
+    ):
+        if sign in text:
+            return reason
+    return type(e).__name__

@@ -1,0 +1,185 @@
+"""Which object a name means: the only SQL. SQLite and MySQL by the same statements (SQLAlchemy Core).
+
+Names are bytes, so that they are compared byte for byte whatever a database's collation says; v3.4.0 takes names that
+differ only in case for one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from app.errors import DatabaseError
+from app.model import Record
+
+log = logging.getLogger(__name__)
+
+#: Milliseconds that a write waits for another process's write to end. Writes take a millisecond each.
+_SQLITE_BUSY_MS = 8000
+
+_metadata = sa.MetaData()
+_objects = sa.Table(
+    "openim_direct_object",
+    _metadata,
+    sa.Column("name", sa.LargeBinary().with_variant(mysql.VARBINARY(1024), "mysql"), primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("node", sa.String(64), nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("hash", sa.String(32), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("content_type", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    # Unix milliseconds.
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_default_charset="utf8mb4",
+    mysql_row_format="DYNAMIC",
+    sqlite_with_rowid=False,
+)
+_by_hash = sa.Index("openim_direct_object_hash", _objects.c.hash, _objects.c.node)
+
+
+class Records:
+    """The records' database, for one process. Every method raises DatabaseError when the database cannot serve.
+
+    :param url: `sqlite:///...` (made on first use, with its folder) or `mysql+pymysql://...`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+        self._engine = _engine(self._url)
+        columns = _objects.c
+        self._select = sa.select(_objects).where(columns.name == sa.bindparam("of_name"))
+        self._select_hash = (
+            sa.select(_objects)
+            .where(columns.hash == sa.bindparam("of_hash"), columns.node == sa.bindparam("of_node"))
+            .limit(1)
+        )
+        self._upsert = _upsert(self._engine.dialect.name)
+        self._prepared = False
+
+    def get(self, name: str) -> Record | None:
+        with self._connection() as connection:
+            row = connection.execute(self._select, {"of_name": name.encode()}).first()
+        return None if row is None else _record(row)
+
+    def find(self, content_hash: str, node: str) -> Record | None:
+        """A record of this content on this node, whatever its name."""
+        with self._connection() as connection:
+            row = connection.execute(self._select_hash, {"of_hash": content_hash, "of_node": node}).first()
+        return None if row is None else _record(row)
+
+    def put(self, record: Record) -> None:
+        """Make or replace the record of a name: one uploaded again shows its new content."""
+        values = msgspec.structs.asdict(record)
+        values["name"] = record.name.encode()
+        values["user_id"] = values.pop("user")
+        with self._connection() as connection:
+            connection.execute(self._upsert, values)
+
+    def prepare(self) -> None:
+        """Make the table where it is missing; the first call does it too. Several processes may do it at once."""
+        with self._connection():
+            pass
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            if not self._prepared:
+                self._prepare()
+            with self._engine.connect() as connection:
+                yield connection
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
+            # SQLAlchemy's text holds the statement and its values; the driver's holds what went wrong.
+            cause = e.orig if isinstance(e, sa.exc.DBAPIError) else e
+            log.error("records database: %s: %s", type(cause).__name__, cause)
+            raise DatabaseError(f"the records database cannot serve now ({type(cause).__name__}); try again") from e
+
+    def _prepare(self) -> None:
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.execute(CreateTable(_objects, if_not_exists=True))
+                connection.execute(CreateIndex(_by_hash, if_not_exists=True))
+            else:
+                # MySQL has no CREATE INDEX IF NOT EXISTS; several workers may be at this point.
+                try:
+                    _metadata.create_all(connection)
+                except sa.exc.OperationalError as e:
+                    if not sa.inspect(connection).has_table(_objects.name):
+                        raise
+                    log.info("the records table was made by another process meanwhile (%s)", e.orig)
+        self._prepared = True
+
+
+def _engine(url: sa.URL) -> Engine:
+    # Every call is one statement, so autocommit saves a BEGIN and a COMMIT each.
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=32, max_overflow=0, pool_timeout=8)
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        return engine
+    return sa.create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=16,
+        max_overflow=16,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": 3, "read_timeout": 8, "write_timeout": 8},
+    )
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    """WAL lets readers and one writer of several processes go on side by side."""
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
+    # Changing to WAL needs the file alone for a moment, and does not honour busy_timeout; the mode stays in the file.
+    deadline = time.monotonic() + _SQLITE_BUSY_MS / 1000
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except connection.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    # FULL: an upload that was answered survives a power cut, not only a crash of the process.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _upsert(dialect: str) -> Any:
+    columns = [c.name for c in _objects.columns if c.name != "name"]
+    if dialect == "sqlite":
+        statement = sqlite.insert(_objects)
+        return statement.on_conflict_do_update(index_elements=["name"], set_={c: statement.excluded[c] for c in columns})
+    insert = mysql.insert(_objects)
+    return insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
+
+
+def _record(row: Any) -> Record:
+    return Record(
+        name=bytes(row.name).decode(),
+        user=row.user_id,
+        node=row.node,
+        key=row.key,
+        hash=row.hash,
+        size=row.size,
+        content_type=row.content_type,
+        cause=row.cause,
+        create_time=row.create_time,
+    )

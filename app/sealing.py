@@ -1,0 +1,96 @@
+"""Seal and open upload IDs.
+
+v3.4.0's upload ID is unsigned base64 JSON that names the object key, so that anyone logged in may change any object. Ours
+carries the same facts signed with HMAC-SHA256 (itsdangerous, compared in constant time), under a key derived from
+`auth.secret` and a salt for the purpose. It is signed, not hidden: a client may read it, and learns nothing that its
+signed URLs do not show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import msgspec
+from itsdangerous import BadData, TimestampSigner, URLSafeSerializer
+
+from app.errors import InternalError
+
+_UPLOAD_SALT = "openim-direct upload ID 1"
+_FORWARD_SALT = "openim-direct forwarded 1"
+_SIGNER = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+#: Seconds a forwarding mark is believed. Covers clocks that differ a little, no more.
+FORWARD_MAX_AGE = 60
+
+
+class Ticket(msgspec.Struct, frozen=True, array_like=True):
+    """What an upload ID holds. Not the object's name: the Go SDK resumes by content, under a new name."""
+
+    user: str
+    node: str
+    #: Object key in the node's bucket, and the S3 multipart upload that writes it.
+    key: str
+    s3_upload: str
+    #: MD5, hex, of the part MD5s in hex, joined with commas.
+    hash: str
+    #: Bytes.
+    size: int
+    part_size: int
+    #: Unix seconds.
+    expires: int
+
+    @property
+    def parts(self) -> int:
+        return -(-self.size // self.part_size)
+
+    def part_length(self, number: int) -> int:
+        """Bytes of part `number`, counted from 1; only the last may be shorter than `part_size`."""
+        return self.part_size if number < self.parts else self.size - self.part_size * (self.parts - 1)
+
+
+class Sealer:
+    """Seals under the first secret and opens under each of them.
+
+    :param secrets: `auth.secret`; more than one while a secret is being changed, the newest first.
+    """
+
+    def __init__(self, secrets: list[str]) -> None:
+        oldest_first = list(reversed(secrets))
+        self._uploads: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_UPLOAD_SALT, signer_kwargs=dict(_SIGNER))
+        self._forwards = TimestampSigner(
+            oldest_first, salt=_FORWARD_SALT, key_derivation="hmac", digest_method=hashlib.sha256
+        )
+
+    def seal(self, ticket: Ticket) -> str:
+        sealed = self._uploads.dumps(msgspec.to_builtins(ticket))
+        return sealed if isinstance(sealed, str) else sealed.decode()
+
+    def open(self, upload_id: str) -> Ticket:
+        """
+        :raises InternalError: v3.4.0's number for an upload ID it cannot read; says whether it was forged or has expired.
+        """
+        if not upload_id:
+            raise InternalError("invalid multipart upload id: it is empty")
+        try:
+            ticket = msgspec.convert(self._uploads.loads(upload_id), Ticket)
+        except (BadData, msgspec.ValidationError, ValueError):
+            raise InternalError(
+                "invalid multipart upload id: not one of this deployment (cut off, changed, or sealed with another "
+                "auth.secret); initiate the upload again"
+            ) from None
+        if ticket.expires <= time.time():
+            raise InternalError("invalid multipart upload id: it has expired; initiate the upload again")
+        return ticket
+
+    def mark_forward(self, instance_id: str) -> str:
+        """The value of the header that says "this was forwarded by `instance_id`; do not forward it again"."""
+        return self._forwards.sign(instance_id).decode()
+
+    def forwarded_by(self, mark: str | None) -> str | None:
+        """The instance that forwarded a request, or None: a mark that a client made up counts as absent."""
+        if not mark:
+            return None
+        try:
+            return self._forwards.unsign(mark, max_age=FORWARD_MAX_AGE).decode()
+        except (BadData, UnicodeDecodeError):
+            return None

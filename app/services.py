@@ -1,0 +1,25 @@
+"""What an instance is made of, handed to `api/` by whoever composes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.auth import Authenticator
+from app.config import Deployment, Instance
+from app.downloads import Downloads
+from app.forwarding import Forwarder
+from app.health import Monitor
+from app.sealing import Sealer
+from app.uploads import Uploads
+
+
+@dataclass(frozen=True)
+class Services:
+    deployment: Deployment
+    instance: Instance
+    authenticator: Authenticator
+    sealer: Sealer
+    uploads: Uploads
+    downloads: Downloads
+    forwarder: Forwarder
+    monitor: Monitor
