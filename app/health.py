@@ -23,6 +23,7 @@ class Probed(Protocol):
     down_reason: str
 
     def probe(self) -> float: ...
+    def probe_put(self) -> None: ...
 
 
 class Readiness(msgspec.Struct):
@@ -45,6 +46,7 @@ class Monitor:
         self._instance_id = instance_id
         self._node = node
         self._latency: float | None = None
+        self._put_probed = False
         self._refusal: tuple[float, str] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"probe-{node.id}", daemon=True)
@@ -74,6 +76,9 @@ class Monitor:
         try:
             self._latency = self._node.probe()
             self._refusal = None
+            if not self._put_probed:
+                self._node.probe_put()
+                self._put_probed = True
         except NetworkError:
             pass
         except APIError as e:

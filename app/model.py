@@ -38,6 +38,8 @@ class Record(msgspec.Struct, frozen=True):
     key: str
     #: MD5, hex, of the part MD5s in hex, joined with commas.
     hash: str
+    #: S3's ETag of the object, which tells whether the key still holds this content.
+    etag: str
     #: Bytes.
     size: int
     content_type: str

@@ -7,6 +7,7 @@ multiple in CPU time. They are presigned by the same signer that signs for clien
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -86,6 +87,9 @@ class Node:
         self._client_signer = Presigner(config.sign_endpoint, *keys)
         self._pool = Pool(config.endpoint, CONNECT_TIMEOUT)
         self._prober = _sdk_client(config, PROBE_TIMEOUT)
+        #: Whether the node refuses a second PUT to a key, and one of another length than signed; false until `probe_put`
+        #: saw it.
+        self.write_once = False
         #: Unix time since when the node has not answered, or None.
         self.down_since: float | None = None
         self.down_reason = ""
@@ -110,6 +114,13 @@ class Node:
         except _Refused as e:
             if e.code == "NoSuchKey":
                 return b""
+            raise self._refusal(e) from None
+
+    def remove(self, key: str) -> None:
+        """Delete an object; no error where there is none."""
+        try:
+            self._call("DELETE", key)
+        except _Refused as e:
             raise self._refusal(e) from None
 
     def create_upload(self, key: str) -> str:
@@ -186,6 +197,29 @@ class Node:
             self.down_since, self.down_reason = None, ""
         return time.monotonic() - start
 
+    def probe_put(self) -> None:
+        """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`.
+
+        :raises NetworkError, InternalError: the node cannot be asked now.
+        """
+        key = f"openim/probe/{secrets.token_hex(16)}"
+
+        def put(body: bytes, headers: Mapping[str, str]) -> int:
+            url = self._call_signer.presign("PUT", self.bucket, key, _CALL_EXPIRES, None, _once_headers(1))
+            try:
+                return self._pool.request("PUT", url[len(self._endpoint) :], READ_TIMEOUT, body, headers).status
+            except Unreachable as e:
+                raise self._went_down(str(e)) from e
+
+        once = {"If-None-Match": "*"}
+        try:
+            refused = put(b"12", once) >= 400 and put(b"1", {}) >= 400
+            self.write_once = refused and put(b"1", once) == 200 and put(b"2", once) == 412
+        finally:
+            self.remove(key)
+        if not self.write_once:
+            log.warning("node %s does not keep to signed lengths or If-None-Match; using multipart uploads", self.id)
+
     def _make_bucket(self) -> None:
         try:
             self._prober.make_bucket(bucket_name=self.bucket)
@@ -201,6 +235,11 @@ class Node:
         """The URL to PUT part `number` of exactly `length` bytes to, for `expires` seconds."""
         query = {"partNumber": str(number), "uploadId": upload}
         return self._client_signer.presign("PUT", self.bucket, key, expires, query, {"content-length": str(length)})
+
+    def sign_put(self, key: str, length: int, expires: int) -> tuple[str, dict[str, str]]:
+        """The URL and headers to PUT an object of exactly `length` bytes with, once: a second PUT is answered 412."""
+        url = self._client_signer.presign("PUT", self.bucket, key, expires, None, _once_headers(length))
+        return url, {"If-None-Match": "*"}
 
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str:
         """The URL to GET or HEAD an object at: the method is signed, so that one does not serve for the other."""
@@ -259,6 +298,10 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.id} {self._endpoint}>"
+
+
+def _once_headers(length: int) -> dict[str, str]:
+    return {"content-length": str(length), "if-none-match": "*"}
 
 
 def _sdk_client(config: NodeConfig, read_timeout: float) -> Minio:

@@ -28,8 +28,9 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
 
     user: str
     node: str
-    #: Object key in the node's bucket, and the S3 multipart upload that writes it.
+    #: Object key in the node's bucket.
     key: str
+    #: The S3 multipart upload that writes it; empty where one write-once PUT does.
     s3_upload: str
     #: MD5, hex, of the part MD5s in hex, joined with commas.
     hash: str

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import secrets
 import time
 from typing import Protocol
+
+import msgspec
 
 from app import wire
 from app.auth import Identity
@@ -33,12 +36,15 @@ class NodeCalls(Protocol):
     """What an upload needs of its node."""
 
     id: str
+    write_once: bool
 
     def stat(self, key: str) -> ObjectInfo | None: ...
+    def remove(self, key: str) -> None: ...
     def create_upload(self, key: str) -> str: ...
     def list_parts(self, key: str, upload: str) -> list[PartInfo]: ...
     def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
     def sign_part(self, key: str, upload: str, number: int, length: int, expires: int) -> str: ...
+    def sign_put(self, key: str, length: int, expires: int) -> tuple[str, dict[str, str]]: ...
 
 
 class RecordCalls(Protocol):
@@ -65,8 +71,13 @@ def part_size(size: int) -> int:
 
 
 def hash_key(content_hash: str) -> str:
-    """v3.4.0's place of content."""
+    """v3.4.0's place of content: written only by completing a multipart upload, which checks each part's MD5 first."""
     return f"openim/data/hash/{content_hash}"
+
+
+def once_key(content_hash: str) -> str:
+    """A place of its own for each write-once PUT, since a PUT shows before its content was checked."""
+    return f"openim/data/once/{content_hash}_{secrets.token_hex(8)}"
 
 
 class Uploads:
@@ -112,10 +123,14 @@ class Uploads:
 
         known = self._known(ticket)
         if known is not None:
-            self._record(ticket, known, name, identity.user, content_type, cause)
+            self._record(ticket, known.key, known.etag, name, identity.user, content_type, cause)
             return wire.Initiated(url=object_url(self._api_url, name), upload=None)
 
-        ticket = _with_s3_upload(ticket, self._node.create_upload(ticket.key))
+        if ticket.parts == 1 and self._node.write_once:
+            # No call to the storage at all: the PUT itself makes the object, and completing looks at it.
+            ticket = msgspec.structs.replace(ticket, key=once_key(content_hash))
+        else:
+            ticket = msgspec.structs.replace(ticket, s3_upload=self._node.create_upload(ticket.key))
         if wanted < 0 or ticket.parts == 1:
             # v3.4.0 signs the one part of a small file whatever maxParts says.
             wanted = ticket.parts
@@ -156,6 +171,13 @@ class Uploads:
             raise InternalError(f"md5 mismatching: the upload has {ticket.parts} parts, parts has {len(hashes)}")
         if hashlib.md5(",".join(hashes).encode()).hexdigest() != ticket.hash:  # noqa: S324 (the wire format's)
             raise InternalError("md5 mismatching: the MD5 of the joined part hashes is not the upload's hash")
+        etag = self._join(ticket, hashes) if ticket.s3_upload else self._check_once(ticket, hashes[0])
+        self._record(ticket, ticket.key, etag, name, ticket.user, content_type, cause)
+        return wire.Completed(url=object_url(self._api_url, name))
+
+    def _join(self, ticket: Ticket, hashes: list[str]) -> str:
+        """Complete a multipart upload; the ETag of its object."""
+        etag = _joined_etag(hashes)
         try:
             if ticket.parts > 1:
                 # A signed length holds each part to its size already; here a lost part gets a name.
@@ -165,27 +187,46 @@ class Uploads:
             self._check_parts(ticket, hashes)
             raise InternalError(str(e)) from None
         except NoSuchUpload:
+            # Completed before, by this very request whose answer was lost, or by another upload of the same content?
             found = self._node.stat(ticket.key)
-            if found is None or not _same_content(found, ticket, hashes):
+            # v3.4.0 puts small files in one piece, which gives them a plain MD5.
+            if found is None or found.size != ticket.size or found.etag not in (etag, *hashes[:1]):
                 raise InternalError(
                     "The specified multipart upload does not exist: it has expired, was removed, or never reached this "
                     "node; initiate the upload again"
                 ) from None
-            # Completed before: by this very request, whose answer was lost, or by another upload of the same content.
-        self._record(ticket, ticket.key, name, ticket.user, content_type, cause)
-        return wire.Completed(url=object_url(self._api_url, name))
+            return found.etag
+        return etag
 
-    def _known(self, ticket: Ticket) -> str | None:
-        """The key of the same content on this node, asked of the node itself: a record alone may have outlived it."""
+    def _check_once(self, ticket: Ticket, content_hash: str) -> str:
+        """Look at what a write-once PUT made, and remove it where it is not what was declared; its ETag."""
+        found = self._node.stat(ticket.key)
+        if found is None:
+            raise InternalError("The specified key does not exist: part 1 of 1 was not uploaded")
+        if found.etag != content_hash or found.size != ticket.size:
+            # Without this the right content could not follow: the key takes one PUT.
+            self._node.remove(ticket.key)
+            raise ArgsError(
+                f"md5 mismatching {found.etag} != {content_hash}: part 1 holds other content, of {found.size} bytes "
+                f"where {ticket.size} were declared; upload it again"
+            )
+        return found.etag
+
+    def _known(self, ticket: Ticket) -> Record | None:
+        """A record of the same content, if the node itself says that it is there: the record alone may have outlived it."""
         record = self._records.find(ticket.hash, ticket.node)
-        if record is None:
+        if record is None or record.size != ticket.size:
             return None
         found = self._node.stat(record.key)
-        return record.key if found is not None and found.size == ticket.size else None
+        return record if found is not None and found.size == record.size and found.etag == record.etag else None
 
     def _sign(self, ticket: Ticket, numbers: list[int] | range) -> wire.Sign:
         # In whole seconds from now, and never beyond the upload's own end.
         expires = ticket.expires - int(time.time())
+        if not ticket.s3_upload:
+            url, headers = self._node.sign_put(ticket.key, ticket.size, expires)
+            header = [wire.KeyValues(key=key, values=[value]) for key, value in headers.items()]
+            return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url, header=header) for n in numbers])
         return wire.Sign(
             parts=[
                 wire.SignedPart(
@@ -214,7 +255,7 @@ class Uploads:
                     f"size mismatching: part {number} has {part.size} bytes, {ticket.part_length(number)} were declared"
                 )
 
-    def _record(self, ticket: Ticket, key: str, name: str, user: str, content_type: str, cause: str) -> None:
+    def _record(self, ticket: Ticket, key: str, etag: str, name: str, user: str, content_type: str, cause: str) -> None:
         self._records.put(
             Record(
                 name=name,
@@ -222,6 +263,7 @@ class Uploads:
                 node=ticket.node,
                 key=key,
                 hash=ticket.hash,
+                etag=etag,
                 size=ticket.size,
                 content_type=content_type,
                 cause=cause,
@@ -262,20 +304,10 @@ def _check_owner(identity: Identity, ticket: Ticket) -> None:
         raise NoPermissionError("the upload was begun by another user")
 
 
-def _same_content(found: ObjectInfo, ticket: Ticket, hashes: list[str]) -> bool:
-    """Whether an object at the content's place is that content, by size and by S3's ETag of such an upload."""
-    joined = hashlib.md5(b"".join(bytes.fromhex(h) for h in hashes)).hexdigest()  # noqa: S324 (S3's ETag)
-    etags = {f"{joined}-{len(hashes)}"}
-    if len(hashes) == 1:
-        # v3.4.0 puts small files in one piece.
-        etags.add(hashes[0])
-    return found.size == ticket.size and found.etag in etags
-
-
-def _with_s3_upload(ticket: Ticket, s3_upload: str) -> Ticket:
-    return Ticket(
-        ticket.user, ticket.node, ticket.key, s3_upload, ticket.hash, ticket.size, ticket.part_size, ticket.expires
-    )
+def _joined_etag(hashes: list[str]) -> str:
+    """S3's ETag of an object that was joined from parts."""
+    joined = hashlib.md5(b"".join(bytes.fromhex(h) for h in hashes)).hexdigest()  # noqa: S324 (S3's rule)
+    return f"{joined}-{len(hashes)}"
 
 
 def _some(numbers: list[int]) -> str:
