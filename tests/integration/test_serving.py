@@ -1,0 +1,159 @@
+"""An instance as a process: start, drain, a node that is down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.stack import REPO, MinIONode, Stack, assert_envelope, initiate_body, running, wait_for
+
+
+def test_a_node_that_is_down_at_the_start_and_comes_later(tmp_path: Path) -> None:
+    node = MinIONode("m1", tmp_path / "m1")
+    stack = Stack(tmp_path, {"m1": node}, {"i1": "m1"}, balancer=None)
+    process = stack.instances["i1"]
+    process.start()
+    try:
+        url = stack.instance_url("i1")
+        wait_for("the instance", lambda: requests.get(f"{url}/healthz", timeout=1).ok, log=process.log)
+        api = stack.api(url)
+        state = wait_for("503", lambda: (r := requests.get(f"{url}/readyz", timeout=1)).status_code == 503 and r)
+        assert state.json()["node"] == "m1"
+        wait_for("since when", lambda: requests.get(f"{url}/readyz", timeout=1).json()["down_since"])
+        for _ in range(3):
+            start = time.monotonic()
+            answer = api.post("initiate_multipart_upload", initiate_body(b"123", "u1/x"))
+            detail = assert_envelope(answer, 90004, status=503)
+            assert "m1" in detail
+            assert answer.headers["Retry-After"]
+            assert time.monotonic() - start < 1
+        # What needs no storage goes on.
+        assert api.ok("part_size", {"size": 5})["size"] == 5 << 20
+        node.start()
+        node.wait()
+        back = time.monotonic()
+        stack.wait_ready("i1")
+        assert time.monotonic() - back < 5
+        content = os.urandom(100)
+        assert api.get(f"{url}/object/{api.upload(content, 'u1/late').split('/object/')[1]}").content == content
+    finally:
+        process.stop()
+        if node.process.child is not None:
+            node.process.stop()
+
+
+def test_sigterm_lets_running_requests_end(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    """A request is on its way while the instance is told to end; it is answered, and the exit code is 0."""
+    stack = Stack(tmp_path, nodes, {"i1": "m1"}, balancer=None)
+    with running(stack):
+        api = stack.api(stack.instance_url("i1"))
+        answers: list[Any] = []
+
+        def slow_body() -> Any:
+            yield b'{"size":'
+            time.sleep(2)
+            yield b" 5}"
+
+        def call() -> None:
+            answers.append(
+                requests.post(
+                    f"{api.url}/object/part_size",
+                    data=slow_body(),
+                    headers={"token": api.token, "operationID": "drain"},
+                    timeout=20,
+                )
+            )
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        time.sleep(0.7)
+        process = stack.instances["i1"]
+        process.signal(signal.SIGTERM)
+        assert process.child is not None
+        assert process.child.wait(20) == 0
+        thread.join(20)
+        assert answers[0].json()["data"] == {"size": 5 << 20}
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    stack = Stack(tmp_path, nodes, {"i1": "m1"}, balancer=None)
+    with running(stack):
+        api = stack.api(stack.instance_url("i1"))
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(stack.instances["i1"].pid)], capture_output=True, text=True, check=True
+        )
+        workers = [int(p) for p in found.stdout.split()]
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        time.sleep(1)
+        content = os.urandom(100)
+        for n in range(10):
+            api.upload(content + bytes([n]), f"u1/worker-{n}")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"instances": {"i9": {"node": "m1", "bind": "127.0.0.1:1"}}}, "no such instance; instances are i9"),
+        ({"nodes": {"m1": {"endpoint": "http://127.0.0.1:1"}}}, "nodes.m1.access_key: is missing"),
+        ({"extra": 1}, "extra: unknown key"),
+    ],
+)
+def test_serve_refuses_to_start(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    import yaml
+
+    document = {
+        "public_url": "http://127.0.0.1:1",
+        "auth": {"secret": "x"},
+        "nodes": {"m1": {"endpoint": "http://127.0.0.1:2", "access_key": "a", "secret_key": "hidden-value"}},
+        "instances": {"i1": {"node": "m1", "bind": "127.0.0.1:3"}},
+        **change,
+    }
+    file = tmp_path / "instances.yaml"
+    file.write_text(yaml.safe_dump(document))
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "serve", "i1", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        cwd=REPO,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hidden-value" not in done.stderr
+
+
+def test_serve_says_which_port_is_taken(tmp_path: Path, stack: Stack) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "serve", "i1", "--config", str(stack.config)],
+        capture_output=True,
+        text=True,
+        cwd=REPO,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{stack.ports['i1']}" in done.stderr
+
+
+def test_no_secret_in_logs_or_process_titles(stack: Stack, nodes: dict[str, MinIONode]) -> None:
+    api = stack.api()
+    api.upload(os.urandom(50), "u1/logged")
+    text = "".join(p.log.read_text(errors="replace") for p in stack.instances.values())
+    assert stack.nginx is not None
+    access = (stack.folder / "nginx/access.log").read_text()
+    assert "/object/u1/logged" in access or "/object/initiate_multipart_upload" in access
+    for secret in ("openIM123", "X-Amz-Signature", api.token):
+        assert secret not in text
+        assert secret not in access
+    titles = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert not [line for line in titles.splitlines() if "openim" in line and "openIM123" in line and "app serve" in line]

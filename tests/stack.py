@@ -1,0 +1,397 @@
+"""Real MinIO nodes, instances under gunicorn and nginx, on free ports of the loopback interface.
+
+Every process is started and ended here, by its own handle. A program that is missing fails the test that needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from minio import Minio
+
+from app.auth import make_token
+
+REPO = Path(__file__).resolve().parent.parent
+SECRET = "openIM123"
+ACCESS_KEY, SECRET_KEY = "root", "openIM123"
+PART = 5 << 20
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A port that nobody listens on, and that was not given out before in this run."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port: int = s.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+def program(name: str) -> str:
+    """The path of a program, by the same script that operators use."""
+    found = subprocess.run([REPO / "deploy/tools.sh", name], stdout=subprocess.PIPE, text=True, check=False)
+    assert found.returncode == 0, f"deploy/tools.sh {name} failed: this test needs the real program"
+    return found.stdout.strip().splitlines()[-1]
+
+
+def wait_for(what: str, condition: Callable[[], Any], timeout: float = 20, log: Path | None = None) -> Any:
+    """Poll until `condition` gives something true; connection errors count as false."""
+    deadline = time.monotonic() + timeout
+    last: Any = None
+    while time.monotonic() < deadline:
+        try:
+            last = condition()
+        except requests.RequestException as e:
+            last = e
+        else:
+            if last:
+                return last
+        time.sleep(0.05)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log is not None and log.exists() else ""
+    raise AssertionError(f"{what}: not within {timeout} s; last: {last!r}\n{tail}")
+
+
+class Process:
+    """A child with its log; ended by SIGTERM, then SIGKILL."""
+
+    def __init__(self, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self.command, self.log, self.env = command, log, env
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.child = subprocess.Popen(
+                self.command,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(self.env or {})},
+                # A group of its own, so that a kill of the parent can take its workers with it.
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self.child is not None
+        return self.child.pid
+
+    def alive(self) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    def signal(self, number: int, group: bool = False) -> None:
+        assert self.child is not None
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(self.child.pid, number)
+
+    def stop(self, timeout: float = 15) -> int:
+        assert self.child is not None
+        if self.child.poll() is None:
+            self.signal(signal.SIGCONT, group=True)
+            self.signal(signal.SIGTERM)
+            try:
+                self.child.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.child.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to the process and all it started."""
+        assert self.child is not None
+        self.signal(signal.SIGKILL, group=True)
+        self.child.wait()
+
+
+@dataclass
+class MinIONode:
+    id: str
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: Process = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = Process(
+            [
+                program("minio"),
+                "server",
+                "--address",
+                f"127.0.0.1:{self.port}",
+                "--console-address",
+                f"127.0.0.1:{free_port()}",
+                str(self.folder / "data"),
+            ],
+            self.folder / "minio.log",
+            {
+                "MINIO_ROOT_USER": ACCESS_KEY,
+                "MINIO_ROOT_PASSWORD": SECRET_KEY,
+                "MINIO_BROWSER": "off",
+                "MINIO_PROMETHEUS_AUTH_TYPE": "public",
+            },
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process.start()
+
+    def wait(self) -> None:
+        wait_for(
+            f"MinIO {self.id}",
+            lambda: requests.get(f"{self.url}/minio/health/live", timeout=1).ok,
+            log=self.process.log,
+        )
+
+    def client(self) -> Minio:
+        return Minio(
+            endpoint=f"127.0.0.1:{self.port}",
+            access_key=ACCESS_KEY,
+            secret_key=SECRET_KEY,
+            secure=False,
+            region="us-east-1",
+        )
+
+    def keys(self, prefix: str = "", bucket: str = "openim") -> list[str]:
+        """Keys of all objects, without those of the start-up probe."""
+        listed = self.client().list_objects(bucket_name=bucket, prefix=prefix, recursive=True)
+        return sorted(str(o.object_name) for o in listed if not str(o.object_name).startswith("openim/probe/"))
+
+
+class Stack:
+    """A deployment.
+
+    :param instances: instance ID to node ID.
+    :param change: edits the document of instances.yaml before it is written.
+    :param balancer: edits the text of nginx's configuration before it is written; None leaves nginx out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        nodes: dict[str, MinIONode],
+        instances: dict[str, str],
+        change: Callable[[dict[str, Any]], None] = lambda _: None,
+        balancer: Callable[[str], str] | None = lambda text: text,
+        nginx: str = "nginx",
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.nodes = folder, nodes
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ports = {i: free_port() for i in instances}
+        self.config = folder / "instances.yaml"
+        self.document: dict[str, Any] = {
+            "public_url": self.url,
+            "auth": {"secret": SECRET, "admins": ["openIMAdmin"]},
+            "records": "sqlite:///data/records.db",
+            "nodes": {
+                n.id: {
+                    "endpoint": n.url,
+                    "sign_endpoint": f"{self.url}/s3/{n.id}" if balancer is not None else n.url,
+                    "bucket": "openim",
+                    "access_key": ACCESS_KEY,
+                    "secret_key": SECRET_KEY,
+                }
+                for n in nodes.values()
+            },
+            "instances": {i: {"node": node, "bind": f"127.0.0.1:{self.ports[i]}"} for i, node in instances.items()},
+        }
+        change(self.document)
+        self.config.write_text(yaml.safe_dump(self.document))
+        self.instances = {i: self._instance(i) for i in instances}
+        self.nginx: Process | None = None
+        if balancer is not None:
+            self.nginx = self._nginx(balancer, nginx)
+
+    def _instance(self, instance: str) -> Process:
+        command = [sys.executable, "-m", "app", "serve", instance, "--config", str(self.config)]
+        # A warning of ours is a defect; those of libraries at start-up are theirs.
+        return Process(command, self.folder / f"{instance}.log", {"PYTHONPATH": str(REPO)})
+
+    def _nginx(self, edit: Callable[[str], str], flavour: str) -> Process:
+        run_dir = self.folder / "nginx"
+        run_dir.mkdir(exist_ok=True)
+        rendered = self.cli("nginx", "--full", "--run-dir", str(run_dir))
+        file = run_dir / "nginx.conf"
+        file.write_text(edit(rendered))
+        binary = program(flavour)
+        tested = subprocess.run(
+            [binary, "-t", "-c", str(file), "-p", str(run_dir)], capture_output=True, text=True, check=False
+        )
+        assert tested.returncode == 0, tested.stderr
+        return Process([binary, "-c", str(file), "-p", str(run_dir), "-g", "daemon off;"], run_dir / "stderr.log")
+
+    def cli(self, *arguments: str) -> str:
+        """Output of an `openim-direct` command, which must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *arguments, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=REPO,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def instance_url(self, instance: str) -> str:
+        return f"http://127.0.0.1:{self.ports[instance]}"
+
+    def start(self) -> None:
+        for process in self.instances.values():
+            process.start()
+        if self.nginx is not None:
+            self.nginx.start()
+        for instance in self.instances:
+            self.wait_ready(instance)
+        if self.nginx is not None:
+            wait_for("nginx", lambda: requests.get(self.url, timeout=1).status_code, log=self.nginx.log)
+
+    def wait_ready(self, instance: str) -> None:
+        """Until enough probes in a row say so: each worker has a probe of its own, and any of them may answer."""
+        url = f"{self.instance_url(instance)}/readyz"
+        row = 0
+
+        def ready() -> bool:
+            nonlocal row
+            row = row + 1 if requests.get(url, timeout=2).status_code == 200 else 0
+            return row >= 8
+
+        wait_for(f"instance {instance}", ready, log=self.instances[instance].log)
+
+    def stop(self) -> None:
+        if self.nginx is not None and self.nginx.child is not None:
+            self.nginx.stop()
+        for process in self.instances.values():
+            if process.child is not None:
+                process.stop()
+
+    def token(self, user: str = "u1", platform: int = 1, lifetime: int = 3600) -> str:
+        return make_token(SECRET, user, platform, lifetime)
+
+    def api(self, url: str | None = None, user: str = "u1", **session: Any) -> API:
+        return API(url or self.url, self.token(user), user, **session)
+
+
+@contextlib.contextmanager
+def running(stack: Stack) -> Iterator[Stack]:
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+class API:
+    """The object API as a client without cookies calls it, answer by answer."""
+
+    def __init__(self, url: str, token: str, user: str, keep_cookies: bool = False) -> None:
+        self.url, self.token, self.user, self.keep_cookies = url, token, user, keep_cookies
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def post(self, route: str, body: Any = None, headers: dict[str, str] | None = None, data: bytes | None = None) -> Any:
+        if not self.keep_cookies:
+            self.session.cookies.clear()
+        sent: dict[str, Any] = {"data": data} if data is not None else {"json": body if body is not None else {}}
+        return self.session.post(
+            f"{self.url}/object/{route}",
+            headers={"token": self.token, "operationID": "test", **(headers or {})},
+            timeout=90,
+            **sent,
+        )
+
+    def ok(self, route: str, body: Any) -> Any:
+        """The `data` of an answer that must be a success."""
+        response = self.post(route, body)
+        envelope = response.json()
+        assert (response.status_code, envelope["errCode"]) == (200, 0), envelope
+        return envelope.get("data")
+
+    def initiate(self, content: bytes, name: str, **more: Any) -> Any:
+        return self.ok("initiate_multipart_upload", initiate_body(content, name, **more))
+
+    def put(self, content: bytes, begun: Any, part_size: int = PART) -> list[requests.Response]:
+        return [
+            put_part(part, content[(part["partNumber"] - 1) * part_size :][:part_size])
+            for part in begun["upload"]["sign"]["parts"]
+        ]
+
+    def complete_body(self, content: bytes, upload_id: str, name: str, content_type: str = "") -> dict[str, Any]:
+        return {
+            "uploadID": upload_id,
+            "parts": part_hashes(content),
+            "name": name,
+            "contentType": content_type,
+            "cause": "",
+        }
+
+    def upload(self, content: bytes, name: str, content_type: str = "application/octet-stream") -> str:
+        """A whole upload; its URL."""
+        name = name if "/" in name else f"{self.user}/{name}"
+        begun = self.initiate(content, name, contentType=content_type)
+        if begun["upload"] is None:
+            return str(begun["url"])
+        for response in self.put(content, begun):
+            assert response.status_code == 200, response.text
+        done = self.ok(
+            "complete_multipart_upload", self.complete_body(content, begun["upload"]["uploadID"], name, content_type)
+        )
+        return str(done["url"])
+
+    def get(self, url: str, **more: Any) -> requests.Response:
+        return self.session.get(url, timeout=90, **more)
+
+
+def put_part(part: dict[str, Any], content: bytes) -> requests.Response:
+    headers = {h["key"]: h["values"][0] for h in part["header"] or []}
+    return requests.put(part["url"], data=content, headers=headers, timeout=60)
+
+
+def part_hashes(content: bytes, part_size: int = PART) -> list[str]:
+    return [hashlib.md5(content[o : o + part_size]).hexdigest() for o in range(0, len(content), part_size)]
+
+
+def content_hash(content: bytes, part_size: int = PART) -> str:
+    return hashlib.md5(",".join(part_hashes(content, part_size)).encode()).hexdigest()
+
+
+def initiate_body(content: bytes, name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "hash": content_hash(content),
+        "size": len(content),
+        "partSize": PART,
+        "maxParts": -1,
+        "cause": "",
+        "name": name,
+        "contentType": "application/octet-stream",
+        **more,
+    }
+
+
+def assert_envelope(response: requests.Response, code: int, status: int = 200) -> str:
+    """An error in v3.4.0's envelope, with its CORS headers and a cause; the cause."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    body = response.json()
+    assert body["errCode"] == code, body
+    assert set(body) == {"errCode", "errMsg", "errDlt"}
+    assert body["errDlt"].strip(": ")
+    assert "Traceback" not in body["errDlt"]
+    return str(body["errDlt"])

@@ -1,0 +1,119 @@
+"""Imports run one way: HTTP in api/, storage in node, SQL in records, and nothing below api/ knows Flask."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+APP = Path(__file__).resolve().parents[2] / "app"
+
+#: Module to the modules of ours that it may import. A new module must be listed.
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "model": set(),
+    "signing": set(),
+    "http_pool": set(),
+    "names": {"errors"},
+    "wire": {"errors"},
+    "config": set(),
+    "sealing": {"errors"},
+    "auth": {"errors"},
+    "node": {"config", "errors", "http_pool", "model", "signing"},
+    "records": {"errors", "model"},
+    "uploads": {"auth", "errors", "model", "names", "sealing", "wire"},
+    "downloads": {"errors", "model", "names", "wire"},
+    "pinning": {"config"},
+    "forwarding": {"config", "errors", "http_pool", "sealing"},
+    "health": {"errors"},
+    "services": {"auth", "config", "downloads", "forwarding", "health", "sealing", "uploads"},
+    "api.health": {"services"},
+    "api.objects": {"auth", "downloads", "errors", "forwarding", "names", "pinning", "services", "uploads", "wire"},
+    "api.app": {"api", "errors", "services", "wire"},
+    "compose": {
+        "api.app",
+        "auth",
+        "config",
+        "downloads",
+        "forwarding",
+        "health",
+        "node",
+        "records",
+        "sealing",
+        "services",
+        "uploads",
+    },
+    "gunicorn_conf": set(),
+    "worker": {"errors", "wire"},
+    "wsgi": {"compose", "config"},
+    "client": set(),
+    "balancer.nginx": {"config", "forwarding"},
+    "cli.options": {"config"},
+    "cli.main": {"cli"},
+    "cli.nginx": {"balancer.nginx", "cli.options"},
+    "cli.serve": {"cli.options", "compose", "config", "gunicorn_conf"},
+    "cli.token": {"auth", "cli.options"},
+    "cli.upload": {"auth", "cli.options", "client"},
+}
+#: Library to the only modules that import it.
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "flask": ("api.", "compose", "wsgi", "cli.serve"),
+    "minio": ("node",),
+    "sqlalchemy": ("records",),
+    "jwt": ("auth",),
+    "itsdangerous": ("sealing",),
+    "yaml": ("config",),
+    "click": ("cli.",),
+    "gunicorn": ("cli.serve", "worker"),
+    "requests": ("client",),
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for file in sorted(APP.rglob("*.py")):
+        name = ".".join(file.relative_to(APP).with_suffix("").parts)
+        if not name.endswith("__"):
+            found[name] = ast.parse(file.read_text())
+    return found
+
+
+def imports(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "app" or (node.module.startswith("app.") and node.module.count(".") == 1):
+                package = (APP / node.module.replace("app", "", 1).strip(".")).is_dir()
+                names |= {f"{node.module}.{a.name}" for a in node.names} if package else {node.module}
+            else:
+                names.add(node.module)
+    return names
+
+
+def test_every_module_is_in_the_map() -> None:
+    assert set(modules()) == set(MAY_IMPORT) - ({"wsgi"} - set(modules()))
+
+
+def test_imports_run_one_way() -> None:
+    breaches = []
+    for name, tree in modules().items():
+        for imported in imports(tree):
+            if not imported.startswith("app."):
+                continue
+            target = imported.removeprefix("app.")
+            if target == "__version__":
+                continue
+            if not any(target == allowed or target.startswith(f"{allowed}.") for allowed in MAY_IMPORT[name]):
+                breaches.append(f"{name} imports {target}")
+    assert breaches == []
+
+
+def test_each_library_has_its_place() -> None:
+    breaches = []
+    for name, tree in modules().items():
+        for imported in {i.split(".")[0] for i in imports(tree)}:
+            for allowed in [ONLY_IN.get(imported)]:
+                if allowed is not None and not any(name == a or (a.endswith(".") and name.startswith(a)) for a in allowed):
+                    breaches.append(f"{name} imports {imported}")
+    assert breaches == []
