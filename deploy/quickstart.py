@@ -242,7 +242,9 @@ def _check_ports(deployment: Deployment, source: Path) -> None:
         for i in deployment.instances.values()
     ]
     if listen is None:
-        wanted.append(("public_url (and each sign_endpoint that goes through it)", "127.0.0.1", _port(deployment.public_url)))
+        wanted.append(
+            ("public_url (and each sign_endpoint that goes through it)", "127.0.0.1", _port(deployment.public_url))
+        )
     else:
         wanted.append(("balancer.listen", listen.rpartition(":")[0].replace("*", ""), int(listen.rpartition(":")[2])))
     faults = []
@@ -282,10 +284,11 @@ def _start(deployment: Deployment, config: Path, minio: str, nginx: str, run: Pa
         print(f"starting MinIO {node.id:8} http://{address}")
         processes.start(
             node.id,
-            # Without the folder for certificates named, MinIO makes one in the user's home.
-            [minio, "server", "--address", address, "--certs-dir", str(run / "certs"), str(data)],
+            [minio, "server", "--address", address, str(data)],
             {
                 **plain,
+                # MinIO makes a folder for certificates there.
+                "HOME": str(run),
                 "MINIO_ROOT_USER": node.access_key or "",
                 "MINIO_ROOT_PASSWORD": node.secret_key or "",
                 "MINIO_SITE_REGION": node.region,
@@ -316,19 +319,9 @@ def _start_nginx(
     directives = "daemon off;"
     if os.geteuid() == 0:
         # nginx's own default user may not reach this folder, and bodies are spooled here.
-        directives += " user root;" if _group_exists("root") else " user root wheel;"
+        directives += " user root;" if sys.platform == "linux" else " user root wheel;"
     print(f"starting nginx          {deployment.public_url}")
     processes.start("nginx", [nginx, "-p", str(place), "-c", str(file), "-g", directives])
-
-
-def _group_exists(name: str) -> bool:
-    import grp
-
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def _wait(deployment: Deployment, processes: Processes) -> None:
@@ -401,9 +394,8 @@ def _demonstrate(deployment: Deployment, run: Path) -> None:
             url, was_there = client.upload(file, f"{USER}/{folder}/{name}", content_type)
             back = client.download(url)
             if back != content:
-                raise Failed(
-                    f"{url} gives back other bytes: {len(back)} with MD5 {_md5(back)}, sent were {len(content)} with {_md5(content)}"
-                )
+                got, expected = (f"{len(b)} bytes with MD5 {_md5(b)}" for b in (back, content))
+                raise Failed(f"{url} gives back {got}; sent were {expected}")
             via = " ".join(dict.fromkeys(client.cookies_seen)) or "?"
             how = f"{deployment.cookie.name}={via}" if keep else f"token's hash: {via}"
             sent = "was there already" if was_there else "sent"
@@ -431,7 +423,7 @@ def _explain(deployment: Deployment, config: Path, logs: Path) -> None:
         f"  TOKEN={token}\n"
         f"  curl -i -X POST {url}/object/part_limit -H \"token: $TOKEN\" -H 'operationID: try' -d '{{}}'\n"
         f"  curl -L -o picture.png '{picture}'\n"
-        f"  deploy/smoke.sh {url} \"$TOKEN\"\n"
+        f'  deploy/smoke.sh {url} "$TOKEN"\n'
         f"  {home / 'openim-direct'} upload FILE --config {config} --verify\n"
         f"Logs: {logs}/, and nginx's in {logs.parent / 'nginx'}/\n"
         f"Ctrl-C ends it."

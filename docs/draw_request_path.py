@@ -8,6 +8,7 @@ Needs the DejaVu fonts (Debian, Ubuntu: fonts-dejavu-core).
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 
@@ -23,6 +24,7 @@ PAPER = "#ffffff"
 FILL = {"client": "#eef1f5", "nginx": "#e6f4ea", "i1": "#e3eefc", "i2": "#fdeedd", "m1": "#cfe2fb", "m2": "#fbdcba"}
 EDGE = {"client": "#8893a2", "nginx": "#3c9a5f", "i1": "#2f6fd0", "i2": "#d27a1c", "m1": "#2f6fd0", "m2": "#d27a1c"}
 DATA = "#8a3ab9"
+WAY = "sign_endpoint in instances.yaml says which way: to the node itself, or through nginx as /s3/<node>/"
 
 Point = tuple[float, float]
 
@@ -45,7 +47,7 @@ def box(x: float, y: float, w: float, h: float, fill: str, edge: str, radius: fl
 
 def arrow(points: list[Point], colour: str, width: float = 3, both: bool = False, dashed: bool = False) -> None:
     """A line through points, with a head at its end (or at both)."""
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in itertools.pairwise(points):
         segment(a, b, colour, width, dashed)
     for corner in points[1:-1]:
         x, y, r = corner[0] * SCALE, corner[1] * SCALE, width * SCALE / 2
@@ -101,13 +103,17 @@ text((60, 80), "from initiate to complete; bytes never pass through Python", 17,
 
 box(60, 250, 150, 120, FILL["client"], EDGE["client"])
 text((135, 297), "client", 21, "-Bold")
-text((135, 326), "any OpenIM SDK", 14, fill=GREY)
+text((135, 326), "any OpenIM SDK", 13, fill=GREY)
 
 box(310, 160, 240, 300, FILL["nginx"], EDGE["nginx"])
 text((430, 190), "nginx", 21, "-Bold")
 text((430, 216), "first of these that is there:", 14, fill=GREY)
 for n, (title, note) in enumerate(
-    [("/i/<instance>/", "path of a redirect"), ("cookie", "OPENIM_INSTANCE=i1"), ("token hash", "for clients without cookies")]
+    [
+        ("/i/<instance>/", "path of a redirect"),
+        ("cookie", "OPENIM_INSTANCE=i1"),
+        ("token hash", "for clients without cookies"),
+    ]
 ):
     top = 234 + n * 73
     box(328, top, 204, 62, PAPER, EDGE["nginx"], 8, 1.5)
@@ -128,7 +134,7 @@ text((780, 320), "forwarded once", 14, fill=GREY, anchor="lm")
 arrow([(135, 370), (135, 548), (1058, 548), (1058, 470)], DATA, 4)
 arrow([(1058, 548), (1176, 548), (1176, 212), (1144, 212)], DATA, 4)
 text((596, 526), "parts go straight to MinIO: PUT and GET by signed URLs", 17, "-Bold", DATA)
-text((596, 572), "each URL is valid for one part of one object on the node that owns the upload", 14, fill=GREY)
+text((596, 572), WAY, 14, fill=GREY)
 
 box(60, 596, 14, 14, INK, INK, 2)
 text((82, 603), "API calls", 13, fill=GREY, anchor="lm")

@@ -1,0 +1,37 @@
+"""The WSGI target for a gunicorn of one's own: `gunicorn -c deploy/gunicorn.conf.py 'app.wsgi:application()'`.
+
+OPENIM_DIRECT_CONFIG names the deployment file and OPENIM_DIRECT_INSTANCE the instance. `openim-direct serve` needs neither.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from flask import Flask
+
+from app.compose import check_instance, create_instance
+from app.config import ConfigError, Deployment, load
+
+
+def deployment_of_environment() -> tuple[Deployment, str]:
+    """The deployment, and the instance of it to run.
+
+    :raises ConfigError: the file has faults, or cannot run this instance.
+    """
+    file = os.environ.get("OPENIM_DIRECT_CONFIG") or "instances.yaml"
+    deployment = load(file)
+    instance = os.environ.get("OPENIM_DIRECT_INSTANCE")
+    if not instance:
+        known = ", ".join(deployment.instances)
+        raise ConfigError(file, [("", f"which instance? Set OPENIM_DIRECT_INSTANCE to one of {known}")])
+    check_instance(deployment, instance, file)
+    return deployment, instance
+
+
+def application() -> Flask:
+    """Called in each worker, after the fork."""
+    deployment, instance = deployment_of_environment()
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    return create_instance(deployment, instance)
