@@ -10,6 +10,20 @@ What is set here wins over instances.yaml and over the options of `serve`; optio
 
 from app.gunicorn_conf import *  # noqa: F403 (its names are gunicorn's settings)
 
+if __name__ == "__config__":
+    # gunicorn itself reads this file; `openim-direct serve` has set these already. Names with _ are no settings.
+    from app.config import ConfigError as _ConfigError
+    from app.wsgi import deployment_of_environment as _deployment_of_environment
+
+    try:
+        _deployment, _instance = _deployment_of_environment()
+    except _ConfigError as _error:
+        raise SystemExit(f"gunicorn.conf.py: {_error}") from None
+    bind = _deployment.instances[_instance].bind
+    workers = _deployment.server.workers
+    threads = _deployment.server.threads
+    proc_name = f"openim-direct {_instance}"
+
 # A line for each request, on stdout. It holds names of files, and no token.
 # accesslog = "-"
 # access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(D)s us'
@@ -28,18 +42,4 @@ from app.gunicorn_conf import *  # noqa: F403 (its names are gunicorn's settings
 # workers = 4
 # threads = 8
 
-# Do not set: worker_class (its answers to unreadable requests are OpenIM's), preload_app (connections are each worker's own).
-
-if __name__ == "__config__":
-    # gunicorn itself reads this file; `openim-direct serve` has set these already. Names with _ are no settings.
-    from app.config import ConfigError as _ConfigError
-    from app.wsgi import deployment_of_environment as _deployment_of_environment
-
-    try:
-        _deployment, _instance = _deployment_of_environment()
-    except _ConfigError as _error:
-        raise SystemExit(f"gunicorn.conf.py: {_error}") from None
-    bind = _deployment.instances[_instance].bind
-    workers = _deployment.server.workers
-    threads = _deployment.server.threads
-    proc_name = f"openim-direct {_instance}"
+# Leave worker_class (it answers unreadable requests in OpenIM's form) and preload_app (connections are each worker's own).
