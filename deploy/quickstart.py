@@ -139,6 +139,7 @@ class Processes:
 
     def stop(self) -> None:
         """End them, the last started first."""
+        begun, count = time.monotonic(), len(self._started)
         while self._started:
             process = self._started.pop()
             popen = process.popen
@@ -153,6 +154,8 @@ class Processes:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(popen.pid, signal.SIGKILL)
                 popen.wait()
+        if count:
+            print(f"ended the {count} programs that were started, in {time.monotonic() - begun:.1f} s")
 
 
 def main() -> int:
@@ -192,9 +195,7 @@ def main() -> int:
         pass
     finally:
         signals.hold_for_good()
-        begun = time.monotonic()
         processes.stop()
-        print(f"ended all that was started, in {time.monotonic() - begun:.1f} s")
     # Ending was what it was waiting for; before that, it was cut short.
     return 0 if _staying else 128 + (signals.received or signal.SIGINT)
 
@@ -421,8 +422,8 @@ def _explain(deployment: Deployment, config: Path, logs: Path) -> None:
     print(
         f"To try (the token is {USER}'s, for a day):\n"
         f"  TOKEN={token}\n"
-        f"  curl -i -X POST {url}/object/part_limit -H \"token: $TOKEN\" -H 'operationID: try' -d '{{}}'\n"
-        f"  curl -L -o picture.png '{picture}'\n"
+        f"  curl -si -X POST {url}/object/part_limit -H \"token: $TOKEN\" -H 'operationID: try' -d '{{}}'\n"
+        f"  curl -sL -o picture.png '{picture}'\n"
         f'  deploy/smoke.sh {url} "$TOKEN"\n'
         f"  {home / 'openim-direct'} upload FILE --config {config} --verify\n"
         f"Logs: {logs}/, and nginx's in {logs.parent / 'nginx'}/\n"

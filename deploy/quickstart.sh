@@ -44,9 +44,9 @@ mkdir -p "$home" && home=$(cd "$home" && pwd) && [[ -w $home ]] || {
     exit 1
 }
 export OPENIM_DIRECT_HOME=$home
-# nginx's configuration takes paths as they are.
-if [[ $home =~ [^A-Za-z0-9_./@+-] ]]; then
-    echo "quickstart: the path $home holds characters that do not go into nginx's configuration: set OPENIM_DIRECT_HOME to another" >&2
+# Paths go into nginx's configuration as they are.
+if [[ $home == *[[:space:]\;\{\}\"\'\\\$\#]* ]]; then
+    echo "quickstart: the path $home has a space or another character that nginx's configuration gives a meaning: set OPENIM_DIRECT_HOME to a folder without" >&2
     exit 1
 fi
 # shellcheck source=deploy/tools.sh

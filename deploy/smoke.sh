@@ -7,7 +7,7 @@
 # Needs curl, md5sum and the usual small tools; no Python, no jq. Exit code 0 only if all of it held.
 set -uo pipefail
 
-usage() { sed -n 's/^# \{0,1\}//; 2,8p' "$0"; }
+usage() { sed -n 's/^# \{0,1\}//; 2,7p' "$0"; }
 
 case ${1:-} in
 -h | --help) usage && exit 0 ;;
@@ -48,7 +48,7 @@ post() {
     local status
     answer=$(curl -sS --max-time 60 -b "$work/cookies" -c "$work/cookies" -w '\n%{http_code}' -X POST "$base/object/$1" \
         -H "token: $token" -H "operationID: smoke-$$-$RANDOM" -H 'Content-Type: application/json' -d "$2" 2>&1) ||
-        fail "$1: no answer from $base" "$answer"
+        fail "$1: no answer from $base" "${answer%$'\n'*}"
     status=${answer##*$'\n'}
     answer=${answer%$'\n'*}
     [[ $status == 200 && $answer == *'"errCode":0,'* ]] || fail "$1: HTTP $status" "$answer"

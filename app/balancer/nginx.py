@@ -22,22 +22,26 @@ class RenderError(Exception):
     """The deployment lacks something that this output needs."""
 
 
-def render(deployment: Deployment, full: bool = False, run_dir: str | None = None) -> str:
+def render(deployment: Deployment, full: bool = False, run_dir: str | None = None, user: str | None = None) -> str:
     """
     :param full: a complete file instead of an include for an existing http block.
     :param run_dir: where a complete file keeps its pid, logs and spool, instead of nginx's own places.
+    :param user: whom nginx runs as when root starts it with `run_dir`.
     :raises RenderError: says which key is missing.
     """
     http = "\n".join([_maps(deployment), _upstreams(deployment), _server(deployment, full)])
     note = "# Rendered by `openim-direct nginx` from instances.yaml; change that, and render again.\n"
     if not full:
         return note + "# To be included in an http block.\n\n" + http
-    return note + _main(run_dir) + _indent(http) + "}\n"
+    return note + _main(run_dir, user) + _indent(http) + "}\n"
 
 
-def _main(run_dir: str | None) -> str:
+def _main(run_dir: str | None, user: str | None) -> str:
     lines = ["worker_processes auto;"]
     if run_dir is not None:
+        if user is not None:
+            # Started by root, nginx would change to a user who may not enter this folder.
+            lines.append(f"user {user};")
         lines += [f"pid {run_dir}/nginx.pid;", f"error_log {run_dir}/error.log notice;"]
     lines += ["events { worker_connections 4096; }", "", "http {"]
     # Signed URLs open the content, so a log holds the path without its query.

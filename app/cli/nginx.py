@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import click
 
 from app.balancer.nginx import RenderError, render
@@ -16,7 +19,10 @@ def nginx(config_file: str, full: bool, run_dir: str | None) -> None:
     """Print nginx's configuration for the deployment (any nginx since 1.11)."""
     if run_dir is not None and not full:
         raise UserError("--run-dir goes with --full: an include has the places of the file that includes it")
+    if run_dir is not None and not re.fullmatch(r"[A-Za-z0-9_./@+-]+", run_dir):
+        raise UserError("--run-dir: a path of letters, digits and _ . / @ + - only, since it goes into nginx's syntax")
+    user = "root" if os.geteuid() == 0 else None
     try:
-        click.echo(render(load_config(config_file), full, run_dir), nl=False)
+        click.echo(render(load_config(config_file), full, run_dir, user), nl=False)
     except RenderError as e:
         raise UserError(str(e)) from None
