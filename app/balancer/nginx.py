@@ -153,7 +153,8 @@ def _server(deployment: Deployment, full: bool) -> str:
         f"    proxy_next_upstream_tries {min(3, len(deployment.instances))};",
         f"    proxy_read_timeout {READ_TIMEOUT}s;",
         "",
-        "    error_page 400 414 494 @oim_bad;",
+        "    # An address, not a named location: a request that could not be read has no URI to go on with.",
+        "    error_page 400 414 494 505 =400 /.oim_bad;",
         "    error_page 404 @oim_unknown;",
         "    error_page 413 @oim_large;",
         "    error_page 502 504 =503 @oim_down;",
@@ -161,6 +162,7 @@ def _server(deployment: Deployment, full: bool) -> str:
     ]
     for prefix in dict.fromkeys(["", _prefix(deployment)]):
         lines += [
+            f"    location = {prefix}/object {{ return 404; }}",
             f"    location {prefix}/object/ {{ proxy_pass http://$oim_by_cookie$oim_path; }}",
             f"    location = {prefix}/object/complete_multipart_upload {{",
             f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
@@ -205,7 +207,7 @@ def _server(deployment: Deployment, full: bool) -> str:
         "        add_header Access-Control-Allow-Origin * always;",
         "        return 404 '404 page not found';",
         "    }",
-        *_json_page("@oim_bad", 400, 1001, "ArgsError", "the request is malformed, or its URL or headers are too long"),
+        *_json_page("= /.oim_bad", 400, 1001, "ArgsError", "the request is malformed, or its URL or headers are too long"),
         *_json_page("@oim_large", 413, 1001, "ArgsError", "the body is over 16 MiB"),
         *_json_page("@oim_down", 503, 90004, "NetworkError", "no instance or MinIO node behind the balancer answers"),
         "}",
@@ -219,6 +221,7 @@ def _json_page(location: str, status: int, code: int, name: str, detail: str) ->
     retry = ["        add_header Retry-After 2 always;"] if status == 503 else []
     return [
         f"    location {location} {{",
+        *(["        internal;"] if location.startswith("=") else []),
         "        default_type application/json;",
         "        add_header Access-Control-Allow-Origin * always;",
         *retry,

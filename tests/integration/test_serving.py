@@ -26,8 +26,8 @@ def test_a_node_that_is_down_at_the_start_and_comes_later(tmp_path: Path) -> Non
         url = stack.instance_url("i1")
         wait_for("the instance", lambda: requests.get(f"{url}/healthz", timeout=1).ok, log=process.log)
         api = stack.api(url)
-        state = wait_for("503", lambda: (r := requests.get(f"{url}/readyz", timeout=1)).status_code == 503 and r)
-        assert state.json()["node"] == "m1"
+        state = wait_for("503", lambda: (r := requests.get(f"{url}/readyz", timeout=1)).status_code == 503 and r.json())
+        assert state["node"] == "m1"
         wait_for("since when", lambda: requests.get(f"{url}/readyz", timeout=1).json()["down_since"])
         for _ in range(3):
             start = time.monotonic()

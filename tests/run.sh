@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what the tests need under .openim-direct/, then runs linters, types and pytest. Arguments go to pytest:
+#   tests/run.sh -k pinning        tests/run.sh tests/unit
+# A program that is missing and cannot be installed fails the tests that need it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+home=${OPENIM_DIRECT_HOME:-$PWD/.openim-direct}
+python=
+for candidate in python3.11 python3.12 python3.13 python3.10 python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+[ -n "$python" ] || { echo "tests/run.sh: needs Python 3.10 or newer on PATH" >&2; exit 1; }
+venv=$home/test-venv
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/pip" install -q --disable-pip-version-check -e '.[all,test]'
+echo "tests/run.sh: $("$venv/bin/python" --version); MinIO and nginx:" >&2
+MINIO_BIN=$(deploy/tools.sh minio)
+NGINX_BIN=$(deploy/tools.sh nginx)
+export MINIO_BIN NGINX_BIN
+echo "$MINIO_BIN $NGINX_BIN" >&2
+"$venv/bin/ruff" check app tests
+"$venv/bin/ruff" format --check app tests
+"$venv/bin/mypy"
+exec "$venv/bin/python" -m pytest "$@"
