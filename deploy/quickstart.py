@@ -318,9 +318,6 @@ def _start_nginx(
     file = place / "nginx.conf"
     file.write_text(rendered.stdout)
     directives = "daemon off;"
-    if os.geteuid() == 0:
-        # nginx's own default user may not reach this folder, and bodies are spooled here.
-        directives += " user root;" if sys.platform == "linux" else " user root wheel;"
     print(f"starting nginx          {deployment.public_url}")
     processes.start("nginx", [nginx, "-p", str(place), "-c", str(file), "-g", directives])
 
