@@ -15,6 +15,7 @@ import requests
 
 from app.client import Client
 from app.config import load
+from app.errors import ArgsError
 from app.records import Records
 from app.sealing import Sealer
 from tests.stack import (
@@ -387,3 +388,40 @@ def test_records_hold_what_was_uploaded(stack: Stack, i2: API, small: bytes) -> 
     assert record is not None
     assert (record.node, record.size, record.user, record.content_type) == ("m2", len(small), "u1", "image/webp")
     assert abs(record.create_time / 1000 - time.time()) < 60
+
+
+def test_small_files_by_multipart_where_the_node_is_not_trusted_with_write_once(stack: Stack, small: bytes) -> None:
+    """The fallback: a node that has not passed `probe_put`, here because it was not asked."""
+    from app import wire
+    from app.auth import Identity
+    from app.node import Node
+    from app.uploads import Uploads
+
+    deployment = load(stack.config)
+    node, records, sealer = Node(deployment.nodes["m1"]), Records(deployment.records), Sealer([SECRET])
+    assert not node.write_once
+    uploads = Uploads(node, records, sealer, stack.url, 86400)
+    user = Identity("u1", 1, False)
+    request = wire.InitiateRequest(**_fields(small))  # type: ignore[arg-type]
+    begun = uploads.initiate(user, request).upload
+    assert begun is not None
+    (part,) = begun.sign.parts
+    assert "uploadId=" in part.url
+    ticket = sealer.open(begun.upload_id)
+    complete = wire.CompleteRequest(upload_id=begun.upload_id, parts=part_hashes(small), name="u1/fallback")
+    assert requests.put(part.url, data=bytes(len(small)), timeout=10).status_code == 200
+    with pytest.raises(ArgsError, match="other content"):
+        uploads.complete(user, ticket, complete)
+    assert node.stat(ticket.key) is None
+    assert requests.put(part.url, data=small, timeout=10).status_code == 200
+    urls = {uploads.complete(user, ticket, complete).url for _ in range(2)}
+    assert urls == {f"{stack.url}/object/u1/fallback"}
+    assert requests.get(urls.pop(), timeout=10).content == small
+    node.probe_put()
+    assert node.write_once
+    records.close()
+
+
+def _fields(content: bytes) -> dict[str, object]:
+    body = initiate_body(content, "u1/fallback")
+    return {"hash": body["hash"], "size": body["size"], "part_size": PART, "max_parts": 1, "name": "u1/fallback"}
