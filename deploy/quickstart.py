@@ -317,9 +317,8 @@ def _start_nginx(
         raise Failed(f"no configuration for nginx: {rendered.stderr.strip()}")
     file = place / "nginx.conf"
     file.write_text(rendered.stdout)
-    directives = "daemon off;"
     print(f"starting nginx          {deployment.public_url}")
-    processes.start("nginx", [nginx, "-p", str(place), "-c", str(file), "-g", directives])
+    processes.start("nginx", [nginx, "-p", str(place), "-c", str(file), "-g", "daemon off;"])
 
 
 def _wait(deployment: Deployment, processes: Processes) -> None:

@@ -44,17 +44,25 @@ mkdir -p "$home" && home=$(cd "$home" && pwd) && [[ -w $home ]] || {
     exit 1
 }
 export OPENIM_DIRECT_HOME=$home
-# Paths go into nginx's configuration as they are.
-if [[ $home == *[[:space:]\;\{\}\"\'\\\$\#]* ]]; then
-    echo "quickstart: the path $home has a space or another character that nginx's configuration gives a meaning: set OPENIM_DIRECT_HOME to a folder without" >&2
+# It goes into nginx's configuration as it is.
+if [[ $home =~ [^A-Za-z0-9_./@+-] ]]; then
+    echo "quickstart: the path $home holds more than letters, digits and _ . / @ + -: set OPENIM_DIRECT_HOME to another folder" >&2
     exit 1
 fi
 # shellcheck source=deploy/tools.sh
 source "$repo/deploy/tools.sh"
 
 child=''
-trap '[[ -z $child ]] || kill -TERM -- "-$child" 2>/dev/null; exit 130' INT
-trap '[[ -z $child ]] || kill -TERM -- "-$child" 2>/dev/null; exit 143' TERM HUP
+answer=$home/.answer.$$
+trap 'rm -f "$answer"' EXIT
+trap 'end_child; exit 130' INT
+trap 'end_child; exit 143' TERM HUP
+
+end_child() {
+    [[ -n $child ]] || return 0
+    # The step clears up first.
+    { kill -TERM -- "-$child" && wait "$child"; } 2>/dev/null
+}
 
 # Runs a step in a process group of its own: a signal ends all of it at once, and nothing goes on alone.
 step() {
@@ -69,10 +77,10 @@ step() {
 }
 
 # The package in an environment of its own, again only when what it asks for has changed. Editable, from a folder of links:
-# setuptools writes beside the source, and the repository shall stay as it is.
-install_package() (
+# setuptools writes beside the source, and the repository shall stay as it is. A step, so it ends by `exit`.
+install_package() {
     scratch='' job='' policy=''
-    trap 'tools_clean' EXIT
+    trap tools_clean EXIT
     trap 'exit 143' TERM HUP
     tools_lock
     current && exit 0
@@ -89,7 +97,7 @@ install_package() (
         tools_fail "the package could not be installed: pip needs a package index, see the log for what it missed"
     }
     stamp >"$home/venv.stamp"
-)
+}
 
 stamp() { echo "$repo $(cat "$repo/setup.cfg" "$repo/pyproject.toml" | cksum)"; }
 
@@ -98,10 +106,8 @@ current() {
 }
 
 current || step install_package || exit 1
-answer=$home/.answer.$$
-step tool minio >"$answer" && minio=$(cat "$answer") && step tool nginx >"$answer" && nginx=$(cat "$answer")
-status=$?
+{ step tools_main minio >"$answer" && minio=$(cat "$answer") && step tools_main nginx >"$answer" && nginx=$(cat "$answer"); } || exit 1
+# `exec` runs no trap.
 rm -f "$answer"
-[[ $status == 0 ]] || exit 1
 # Its signals are its own from here on.
 exec "$home/venv/bin/python" "$repo/deploy/quickstart.py" --minio "$minio" --nginx "$nginx" --home "$home" ${arguments[@]+"${arguments[@]}"}

