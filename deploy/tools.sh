@@ -223,9 +223,10 @@ tools_minio() {
             go=$scratch/venv/bin/go
         }
         tools_say "building MinIO from source with $("$go" env GOVERSION): about 3 minutes on 2 cores, this once; log: $log"
-        # Go's caches (2 GB) are scratch too. Modules that the machine has already are taken from there.
-        tools_run "building MinIO" "$log" env \
-            GOBIN="$scratch" GOTMPDIR="$scratch" GOCACHE="$scratch/cache" GOMODCACHE="$scratch/modules" GOFLAGS=-modcacherw CGO_ENABLED=0 \
+        # Go's caches (2 GB) and what it keeps in the user's home are scratch too. Modules that the machine has already are taken from there.
+        tools_run "building MinIO" "$log" env GOENV="$("$go" env GOENV)" HOME="$scratch" XDG_CONFIG_HOME="$scratch" \
+            GOPATH="$scratch" GOBIN="$scratch" GOTMPDIR="$scratch" GOCACHE="$scratch/cache" GOMODCACHE="$scratch/modules" \
+            GOFLAGS=-modcacherw CGO_ENABLED=0 \
             GOPROXY="file://$("$go" env GOMODCACHE)/cache/download,$("$go" env GOPROXY)" \
             "$go" install "$TOOLS_MINIO" || {
             tools_failed_log "$log"
