@@ -1,4 +1,4 @@
-"""instances.yaml to frozen structures. The only reader of settings and of the environment.
+"""instances.yaml to frozen structures. The only reader of settings, and of the variables that they name.
 
 Every fault of a file is found in one pass and named by its path in the file (`nodes.m1.endpoint`). `${VAR}` and
 `${VAR:-default}` are replaced inside strings, after YAML was parsed, so that a value never becomes structure.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 
@@ -21,7 +22,8 @@ def nginx(config_file: str, full: bool, run_dir: str | None) -> None:
         raise UserError("--run-dir goes with --full: an include has the places of the file that includes it")
     if run_dir is not None and not re.fullmatch(r"[A-Za-z0-9_./@+-]+", run_dir):
         raise UserError("--run-dir: a path of letters, digits and _ . / @ + - only, since it goes into nginx's syntax")
-    user = "root" if os.geteuid() == 0 else None
+    # With its group, since not every system has one called root.
+    user = f"root {grp.getgrgid(0).gr_name}" if os.geteuid() == 0 else None
     try:
         click.echo(render(load_config(config_file), full, run_dir, user), nl=False)
     except RenderError as e:
