@@ -229,6 +229,10 @@ class Node:
         else:
             log.info("node %s: made the bucket %s", self.id, self.bucket)
 
+    def close(self) -> None:
+        """Close kept connections."""
+        self._pool.close()
+
     # Signing: no call to the storage
 
     def sign_part(self, key: str, upload: str, number: int, length: int, expires: int) -> str:

@@ -384,7 +384,9 @@ def test_sessions_of_one_user_on_both_instances(stack: Stack) -> None:
 
 def test_records_hold_what_was_uploaded(stack: Stack, i2: API, small: bytes) -> None:
     i2.upload(small, "u1/record", content_type="image/webp")
-    record = Records(load(stack.config).records).get("u1/record")
+    records = Records(load(stack.config).records)
+    record = records.get("u1/record")
+    records.close()
     assert record is not None
     assert (record.node, record.size, record.user, record.content_type) == ("m2", len(small), "u1", "image/webp")
     assert abs(record.create_time / 1000 - time.time()) < 60
@@ -419,6 +421,7 @@ def test_small_files_by_multipart_where_the_node_is_not_trusted_with_write_once(
     assert requests.get(urls.pop(), timeout=10).content == small
     node.probe_put()
     assert node.write_once
+    node.close()
     records.close()
 
 
