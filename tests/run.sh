@@ -16,11 +16,13 @@ done
 venv=$home/test-venv
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/pip" install -q --disable-pip-version-check -e '.[all,test]'
-echo "tests/run.sh: $("$venv/bin/python" --version); MinIO and nginx:" >&2
+echo "tests/run.sh: $("$venv/bin/python" --version); the programs that the tests run:" >&2
 MINIO_BIN=$(deploy/tools.sh minio)
 NGINX_BIN=$(deploy/tools.sh nginx)
-export MINIO_BIN NGINX_BIN
-echo "$MINIO_BIN $NGINX_BIN" >&2
+HAPROXY_BIN=$(deploy/tools.sh haproxy)
+deploy/tools.sh nginx-native > /dev/null
+export MINIO_BIN NGINX_BIN HAPROXY_BIN
+echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 "$venv/bin/ruff" check app tests
 "$venv/bin/ruff" format --check app tests
 "$venv/bin/mypy"

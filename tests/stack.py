@@ -178,7 +178,8 @@ class Stack:
 
     :param instances: instance ID to node ID.
     :param change: edits the document of instances.yaml before it is written.
-    :param balancer: edits the text of nginx's configuration before it is written; None leaves nginx out.
+    :param balancer: edits the text of the balancer's configuration before it is written; None leaves it out.
+    :param kind: nginx (pinning by maps), nginx-native (by `sticky route`) or haproxy.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class Stack:
         instances: dict[str, str],
         change: Callable[[dict[str, Any]], None] = lambda _: None,
         balancer: Callable[[str], str] | None = lambda text: text,
-        nginx: str = "nginx",
+        kind: str = "nginx",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.nodes = folder, nodes
@@ -215,9 +216,9 @@ class Stack:
         change(self.document)
         self.config.write_text(yaml.safe_dump(self.document))
         self.instances = {i: self._instance(i) for i in instances}
-        self.nginx: Process | None = None
+        self.balancer: Process | None = None
         if balancer is not None:
-            self.nginx = self._nginx(balancer, nginx)
+            self.balancer = self._haproxy(balancer) if kind == "haproxy" else self._nginx(balancer, kind)
 
     def _instance(self, instance: str) -> Process:
         command = [sys.executable, "-m", "app", "serve", instance, "--config", str(self.config)]
@@ -227,7 +228,8 @@ class Stack:
     def _nginx(self, edit: Callable[[str], str], flavour: str) -> Process:
         run_dir = self.folder / "nginx"
         run_dir.mkdir(exist_ok=True)
-        rendered = self.cli("nginx", "--full", "--run-dir", str(run_dir))
+        sticky = "native" if flavour == "nginx-native" else "map"
+        rendered = self.cli("nginx", "--full", "--run-dir", str(run_dir), "--sticky", sticky)
         file = run_dir / "nginx.conf"
         file.write_text(edit(rendered))
         binary = program(flavour)
@@ -236,6 +238,15 @@ class Stack:
         )
         assert tested.returncode == 0, tested.stderr
         return Process([binary, "-c", str(file), "-p", str(run_dir), "-g", "daemon off;"], run_dir / "stderr.log")
+
+    def _haproxy(self, edit: Callable[[str], str]) -> Process:
+        file = self.folder / "haproxy.cfg"
+        file.write_text(edit(self.cli("haproxy")))
+        binary = program("haproxy")
+        tested = subprocess.run([binary, "-c", "-f", str(file)], capture_output=True, text=True, check=False)
+        assert tested.returncode == 0, tested.stderr
+        assert "WARNING" not in tested.stderr, tested.stderr
+        return Process([binary, "-db", "-f", str(file)], self.folder / "haproxy.log")
 
     def cli(self, *arguments: str) -> str:
         """Output of an `openim-direct` command, which must succeed."""
@@ -255,12 +266,12 @@ class Stack:
     def start(self) -> None:
         for process in self.instances.values():
             process.start()
-        if self.nginx is not None:
-            self.nginx.start()
+        if self.balancer is not None:
+            self.balancer.start()
         for instance in self.instances:
             self.wait_ready(instance)
-        if self.nginx is not None:
-            wait_for("nginx", lambda: requests.get(self.url, timeout=1).status_code, log=self.nginx.log)
+        if self.balancer is not None:
+            wait_for("the balancer", lambda: requests.get(self.url, timeout=1).status_code, log=self.balancer.log)
 
     def wait_ready(self, instance: str) -> None:
         """Until enough probes in a row say so: each worker has a probe of its own, and any of them may answer."""
@@ -275,8 +286,8 @@ class Stack:
         wait_for(f"instance {instance}", ready, log=self.instances[instance].log)
 
     def stop(self) -> None:
-        if self.nginx is not None and self.nginx.child is not None:
-            self.nginx.stop()
+        if self.balancer is not None and self.balancer.child is not None:
+            self.balancer.stop()
         for process in self.instances.values():
             if process.child is not None:
                 process.stop()

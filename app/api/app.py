@@ -74,14 +74,18 @@ def create_app(services: Services) -> Flask:
     app.register_error_handler(Exception, _crashed)
     objects.add_routes(app, services)
     health.add_routes(app, services)
-    app.wsgi_app = _with_headers(app.wsgi_app, list(_CORS.items()))  # type: ignore[method-assign,assignment]
+    app.wsgi_app = _with_headers(app.wsgi_app, list(_CORS.items()), services.instance.id)  # type: ignore[method-assign,assignment]
     return app
 
 
-def _with_headers(wsgi_app: WSGIApplication, extra: list[tuple[str, str]]) -> WSGIApplication:
+def _with_headers(wsgi_app: WSGIApplication, cors: list[tuple[str, str]], instance_id: str) -> WSGIApplication:
     """Below Flask's own response handling, which checks every header anew at every request."""
+    # Who answered, for people with curl. Not on views, which caches give to everyone.
+    named = [*cors, ("X-OpenIM-Direct-Instance", instance_id)]
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        extra = named if environ["REQUEST_METHOD"] == "POST" else cors
+
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             return start_response(status, headers + extra, *exc_info)
 

@@ -8,28 +8,38 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from app.config import Deployment, Instance, Node
-from app.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, TOTAL_TIMEOUT
-
-# Seconds. Longer than an instance takes with all its tries of other instances, so that its answer arrives.
-READ_TIMEOUT = int(TOTAL_TIMEOUT) + 2
-COMPLETE_READ_TIMEOUT = int(COMPLETE_TOTAL_TIMEOUT) + 5
+from app.balancer.common import (
+    COMPLETE_READ_TIMEOUT,
+    DOWN,
+    READ_TIMEOUT,
+    authority,
+    failure_body,
+    listen_address,
+    public_path,
+    s3_prefixes,
+)
+from app.config import Deployment, Instance
+from app.errors import APIError, ArgsError, NetworkError
+from app.forwarding import MARK_HEADER
 
 _MAP_WORDS = {"default", "hostnames", "include", "volatile"}
 
 
-class RenderError(Exception):
-    """The deployment lacks something that this output needs."""
-
-
-def render(deployment: Deployment, full: bool = False, run_dir: str | None = None, user: str | None = None) -> str:
+def render(
+    deployment: Deployment,
+    full: bool = False,
+    run_dir: str | None = None,
+    user: str | None = None,
+    native: bool = False,
+) -> str:
     """
     :param full: a complete file instead of an include for an existing http block.
     :param run_dir: where a complete file keeps its pid, logs and spool, instead of nginx's own places.
     :param user: whom nginx runs as when root starts it with `run_dir`.
+    :param native: pin by `sticky route` (open source since nginx 1.29.6) instead of maps and an upstream per instance.
     :raises RenderError: says which key is missing.
     """
-    http = "\n".join([_maps(deployment), _upstreams(deployment), _server(deployment, full)])
+    http = "\n".join([_maps(deployment, native), _upstreams(deployment, native), _server(deployment, full, native)])
     note = "# Rendered by `openim-direct nginx` from instances.yaml; change that, and render again.\n"
     if not full:
         return note + "# To be included in an http block.\n\n" + http
@@ -60,52 +70,60 @@ def _main(run_dir: str | None, user: str | None) -> str:
     return "\n".join(lines)
 
 
-def _maps(deployment: Deployment) -> str:
+def _maps(deployment: Deployment, native: bool) -> str:
+    # An instance's name in the maps: its ID for `sticky route`, else the upstream that prefers it.
+    pins = [f"    {_map_key(i.id)} {i.id if native else f'oim_{i.id}'};" for i in deployment.instances.values()]
     lines = [
         "# Without an instance cookie: the token decides, and without a token the address.",
         'map $http_token $oim_key { "" $remote_addr; default $http_token; }',
         "",
         "# The instance cookie. Other values fall to the hash, as if there were none.",
         f"map $cookie_{deployment.cookie.name} $oim_by_cookie {{",
-        "    default oim_hash;",
-        *(f"    {_map_key(i.id)} oim_{i.id};" for i in deployment.instances.values()),
+        '    default "";' if native else "    default oim_hash;",
+        *pins,
         "}",
         "",
         "# /i/<instance>/object/...: that instance, and the raw rest of the path. A location's capture would be decoded,",
         "# and break names with spaces, % or Chinese characters.",
         "map $request_uri $oim_iid {",
         '    default "";',
-        f'    "~^{_optional(_prefix(deployment))}/i/(?<oim_i>[A-Za-z0-9_-]+)/object/" $oim_i;',
+        f'    "~^{_optional(public_path(deployment))}/i/(?<oim_i>[A-Za-z0-9_-]+)/object/" $oim_i;',
         "}",
         "map $oim_iid $oim_by_path {",
         '    default "";',
-        *(f"    {_map_key(i.id)} oim_{i.id};" for i in deployment.instances.values()),
+        *pins,
         "}",
+        *(['map $oim_by_path $oim_route { "" $oim_by_cookie; default $oim_by_path; }'] if native else []),
         "map $request_uri $oim_path {",
         "    default $request_uri;",
-        f'    "~^{_optional(_prefix(deployment))}(?:/i/[A-Za-z0-9_-]+)?(?<oim_p>/object/.*)$" $oim_p;',
+        f'    "~^{_optional(public_path(deployment))}(?:/i/[A-Za-z0-9_-]+)?(?<oim_p>/object/.*)$" $oim_p;',
         "}",
         "",
         "# The MinIO nodes. Only the bucket is reachable: health, admin and STS routes are not.",
         'map $request_uri $oim_s3 {\n    default "";',
     ]
-    for node, prefix in _s3_prefixes(deployment):
+    for node, prefix in s3_prefixes(deployment):
         lines.append(f'    "~^{_re(prefix)}/{_re(node.bucket)}/" {urlsplit(node.endpoint).scheme}://oim_s3_{node.id};')
     lines += ["}", 'map $request_uri $oim_s3_path {\n    default "";']
-    for n, (node, prefix) in enumerate(_s3_prefixes(deployment)):
+    for n, (node, prefix) in enumerate(s3_prefixes(deployment)):
         lines.append(f'    "~^{_re(prefix)}(?<oim_r{n}>/{_re(node.bucket)}/.*)$" $oim_r{n};')
     lines += ["}", ""]
     return "\n".join(lines)
 
 
-def _upstreams(deployment: Deployment) -> str:
+def _upstreams(deployment: Deployment, native: bool) -> str:
     instances = list(deployment.instances.values())
     lines = [
         "# max_fails=0: an instance that failed is asked again at once, so that a client is back on its own as soon as it",
         "# returns, and when all answer 503 the client gets their JSON instead of nginx's page.",
-        _upstream("oim_hash", ["hash $oim_key consistent;", *(_serve(i) for i in instances)], keepalive=32),
     ]
-    for instance in instances:
+    if native:
+        # `hash` stands before `sticky`; the other way round sticky is switched off, with no more than a warning.
+        pinned = [_serve(i, f"route={i.id}") for i in instances]
+        lines.append(_upstream("oim", ["hash $oim_key consistent;", "sticky route $oim_route;", *pinned], keepalive=32))
+    else:
+        lines.append(_upstream("oim_hash", ["hash $oim_key consistent;", *map(_serve, instances)], keepalive=32))
+    for instance in [] if native else instances:
         servers = [_serve(instance)]
         for n, other in enumerate(_stand_ins(deployment, instance)):
             # Equal backups alternate; the weight keeps a pinned client's stand-in steady.
@@ -113,17 +131,18 @@ def _upstreams(deployment: Deployment) -> str:
         lines.append(_upstream(f"oim_{instance.id}", servers, keepalive=32))
     for node in deployment.nodes.values():
         # One node, one server: nowhere else has its objects.
-        lines.append(_upstream(f"oim_s3_{node.id}", [f"server {_authority(node.endpoint)} max_fails=0;"], keepalive=64))
+        lines.append(_upstream(f"oim_s3_{node.id}", [f"server {authority(node.endpoint)} max_fails=0;"], keepalive=64))
     if deployment.balancer.legacy_api is not None:
-        lines.append(_upstream("oim_legacy", [f"server {_authority(deployment.balancer.legacy_api)};"], keepalive=32))
+        lines.append(_upstream("oim_legacy", [f"server {authority(deployment.balancer.legacy_api)};"], keepalive=32))
     return "\n".join(lines)
 
 
-def _server(deployment: Deployment, full: bool) -> str:
+def _server(deployment: Deployment, full: bool, native: bool) -> str:
+    by_cookie, by_path = ("oim", "oim") if native else ("$oim_by_cookie", "$oim_by_path")
     name = "_" if full else urlsplit(deployment.public_url).hostname
     lines = [
         "server {",
-        f"    listen {_listen(deployment)};",
+        f"    listen {listen_address(deployment)}{' ssl' if deployment.balancer.certificate else ''};",
         f"    server_name {name};",
     ]
     if deployment.balancer.certificate is not None:
@@ -150,7 +169,7 @@ def _server(deployment: Deployment, full: bool) -> str:
         "",
         "    # A POST is tried on another instance too: every POST of the object API may be repeated.",
         "    proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent;",
-        f"    proxy_next_upstream_tries {min(3, len(deployment.instances))};",
+        f"    proxy_next_upstream_timeout {2 * READ_TIMEOUT}s;",
         f"    proxy_read_timeout {READ_TIMEOUT}s;",
         "",
         "    # An address, not a named location: a request that could not be read has no URI to go on with.",
@@ -160,21 +179,21 @@ def _server(deployment: Deployment, full: bool) -> str:
         "    error_page 502 504 =503 @oim_down;",
         "",
     ]
-    for prefix in dict.fromkeys(["", _prefix(deployment)]):
+    for prefix in dict.fromkeys(["", public_path(deployment)]):
         lines += [
             f"    location = {prefix}/object {{ return 404; }}",
-            f"    location {prefix}/object/ {{ proxy_pass http://$oim_by_cookie$oim_path; }}",
+            f"    location {prefix}/object/ {{ proxy_pass http://{by_cookie}$oim_path; }}",
             f"    location = {prefix}/object/complete_multipart_upload {{",
             f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
-            "        proxy_pass http://$oim_by_cookie$oim_path;",
+            f"        proxy_pass http://{by_cookie}$oim_path;",
             "    }",
             f"    location {prefix}/i/ {{",
             '        if ($oim_by_path = "") { return 404; }',
             f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
-            "        proxy_pass http://$oim_by_path$oim_path;",
+            f"        proxy_pass http://{by_path}$oim_path;",
             "    }",
         ]
-    for prefix in dict.fromkeys(["/s3", *(p for _, p in _s3_prefixes(deployment) if not p.startswith("/s3/"))]):
+    for prefix in dict.fromkeys(["/s3", *(p for _, p in s3_prefixes(deployment) if not p.startswith("/s3/"))]):
         lines += [
             f"    location {prefix}/ {{",
             '        if ($oim_s3 = "") { return 404; }',
@@ -207,16 +226,16 @@ def _server(deployment: Deployment, full: bool) -> str:
         "        add_header Access-Control-Allow-Origin * always;",
         "        return 404 '404 page not found';",
         "    }",
-        *_json_page("= /.oim_bad", 400, 1001, "ArgsError", "the request is malformed, or its URL or headers are too long"),
-        *_json_page("@oim_large", 413, 1001, "ArgsError", "the body is over 16 MiB"),
-        *_json_page("@oim_down", 503, 90004, "NetworkError", "no instance or MinIO node behind the balancer answers"),
+        *_json_page("= /.oim_bad", 400, ArgsError("the request is malformed, or its URL or headers are too long")),
+        *_json_page("@oim_large", 413, ArgsError("the body is over 16 MiB")),
+        *_json_page("@oim_down", 503, NetworkError(DOWN)),
         "}",
         "",
     ]
     return "\n".join(lines)
 
 
-def _json_page(location: str, status: int, code: int, name: str, detail: str) -> list[str]:
+def _json_page(location: str, status: int, error: APIError) -> list[str]:
     """nginx's own errors in OpenIM's envelope, with v3.4.0's CORS header, so that a browser client can read them."""
     retry = ["        add_header Retry-After 2 always;"] if status == 503 else []
     return [
@@ -225,7 +244,7 @@ def _json_page(location: str, status: int, code: int, name: str, detail: str) ->
         "        default_type application/json;",
         "        add_header Access-Control-Allow-Origin * always;",
         *retry,
-        f'        return {status} \'{{"errCode":{code},"errMsg":"{name}","errDlt":"{detail}"}}\';',
+        f"        return {status} '{failure_body(error)}';",
         "    }",
     ]
 
@@ -239,40 +258,6 @@ def _stand_ins(deployment: Deployment, instance: Instance) -> list[Instance]:
     return sorted(others, key=lambda other: other.node != instance.node)
 
 
-def _s3_prefixes(deployment: Deployment) -> list[tuple[Node, str]]:
-    """Paths under which the balancer hands requests to nodes: `/s3/<node>`, and what sign_endpoint names on this host."""
-    public = urlsplit(deployment.public_url)
-    found = []
-    for node in deployment.nodes.values():
-        found.append((node, f"/s3/{node.id}"))
-        sign = urlsplit(node.sign_endpoint)
-        if sign.netloc == public.netloc and sign.path and sign.path != f"/s3/{node.id}":
-            found.append((node, sign.path))
-    return found
-
-
-def _listen(deployment: Deployment) -> str:
-    """balancer.listen, else the port that public_url names."""
-    public = urlsplit(deployment.public_url)
-    tls = " ssl" if deployment.balancer.certificate is not None else ""
-    if deployment.balancer.listen is not None:
-        return deployment.balancer.listen + tls
-    if public.scheme == "https" and not tls:
-        raise RenderError(
-            "public_url is https: set balancer.certificate and balancer.certificate_key, or balancer.listen to the plain "
-            "port behind the TLS proxy"
-        )
-    port = public.port or (443 if public.scheme == "https" else 80)
-    # A deployment on loopback stays there.
-    loopback = public.hostname in ("127.0.0.1", "localhost", "::1")
-    return f"127.0.0.1:{port}{tls}" if loopback else f"{port}{tls}"
-
-
-def _prefix(deployment: Deployment) -> str:
-    """The path that public_url ends in, which a proxy in front may strip or pass."""
-    return urlsplit(deployment.public_url).path
-
-
 def _upstream(name: str, servers: list[str], keepalive: int) -> str:
     # `keepalive` stands after `hash`, or is not obeyed.
     body = "\n".join(f"    {line}" for line in [f"zone {name} 64k;", *servers, f"keepalive {keepalive};"])
@@ -280,13 +265,7 @@ def _upstream(name: str, servers: list[str], keepalive: int) -> str:
 
 
 def _serve(instance: Instance, more: str = "") -> str:
-    return f"server {_authority(instance.url)} max_fails=0{' ' + more if more else ''};"
-
-
-def _authority(url: str) -> str:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return f"server {authority(instance.url)} max_fails=0{' ' + more if more else ''};"
 
 
 def _map_key(value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from app import __version__
+from app.cli.haproxy import haproxy
 from app.cli.nginx import nginx
 from app.cli.serve import serve
 from app.cli.token import token
@@ -17,5 +18,5 @@ def main() -> None:
     """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
 
 
-for command in (serve, nginx, upload, token):
+for command in (serve, nginx, haproxy, upload, token):
     main.add_command(command)

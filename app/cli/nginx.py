@@ -5,10 +5,13 @@ from __future__ import annotations
 import grp
 import os
 import re
+import shutil
+import subprocess
 
 import click
 
-from app.balancer.nginx import RenderError, render
+from app.balancer.common import RenderError
+from app.balancer.nginx import render
 from app.cli.options import UserError, config_option, load_config
 
 
@@ -16,8 +19,13 @@ from app.cli.options import UserError, config_option, load_config
 @config_option
 @click.option("--full", is_flag=True, help="A complete nginx.conf; else an include for an existing http block.")
 @click.option("--run-dir", metavar="DIR", help="With --full: where pid, logs and spool files go.")
-def nginx(config_file: str, full: bool, run_dir: str | None) -> None:
-    """Print nginx's configuration for the deployment (any nginx since 1.11)."""
+@click.option(
+    "--sticky",
+    type=click.Choice(["map", "native"]),
+    help="Pin by maps (any nginx since 1.11) or by `sticky route` (since 1.29.6). By default what `nginx -v` here can do.",
+)
+def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None) -> None:
+    """Print nginx's configuration for the deployment."""
     if run_dir is not None and not full:
         raise UserError("--run-dir goes with --full: an include has the places of the file that includes it")
     if run_dir is not None and not re.fullmatch(r"[A-Za-z0-9_./@+-]+", run_dir):
@@ -25,6 +33,23 @@ def nginx(config_file: str, full: bool, run_dir: str | None) -> None:
     # With its group, since not every system has one called root.
     user = f"root {grp.getgrgid(0).gr_name}" if os.geteuid() == 0 else None
     try:
-        click.echo(render(load_config(config_file), full, run_dir, user), nl=False)
+        click.echo(render(load_config(config_file), full, run_dir, user, native=(sticky or _sticky()) == "native"), nl=False)
     except RenderError as e:
         raise UserError(str(e)) from None
+
+
+#: The first open-source version with `sticky`.
+_NATIVE_SINCE = (1, 29, 6)
+
+
+def _sticky() -> str:
+    """What the nginx of this machine can do; maps where there is none to ask."""
+    binary = os.environ.get("NGINX_BIN") or shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if binary is None:
+        return "map"
+    try:
+        told = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=5, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return "map"
+    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", told)
+    return "native" if version and tuple(map(int, version.groups())) >= _NATIVE_SINCE else "map"

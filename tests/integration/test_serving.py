@@ -149,7 +149,7 @@ def test_no_secret_in_logs_or_process_titles(stack: Stack, nodes: dict[str, MinI
     api = stack.api()
     api.upload(os.urandom(50), "u1/logged")
     text = "".join(p.log.read_text(errors="replace") for p in stack.instances.values())
-    assert stack.nginx is not None
+    assert stack.balancer is not None
     access = (stack.folder / "nginx/access.log").read_text()
     assert "/object/u1/logged" in access or "/object/initiate_multipart_upload" in access
     for secret in ("openIM123", "X-Amz-Signature", api.token):

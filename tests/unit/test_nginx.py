@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.balancer.nginx import RenderError, render
+from app.balancer.common import RenderError
+from app.balancer.nginx import render
 from app.config import Deployment, parse
 
 

@@ -1,0 +1,19 @@
+"""`openim-direct haproxy`: the balancer's configuration."""
+
+from __future__ import annotations
+
+import click
+
+from app.balancer.common import RenderError
+from app.balancer.haproxy import render
+from app.cli.options import UserError, config_option, load_config
+
+
+@click.command()
+@config_option
+def haproxy(config_file: str) -> None:
+    """Print HAProxy's configuration for the deployment (2.4 and later)."""
+    try:
+        click.echo(render(load_config(config_file)), nl=False)
+    except RenderError as e:
+        raise UserError(str(e)) from None

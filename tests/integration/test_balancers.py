@@ -1,0 +1,257 @@
+"""Clients stay on one instance, by the same tests on every balancer: cookie, token, path, failover, return."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.stack import API, MinIONode, Stack, assert_envelope, initiate_body, running, wait_for
+
+INSTANCES = {"i1": "m1", "i2": "m2", "i3": "m1"}
+
+
+@pytest.fixture(scope="module", params=["nginx", "nginx-native", "haproxy"])
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nodes: dict[str, MinIONode]
+) -> Iterator[Stack]:
+    """Three instances on two nodes behind one kind of balancer. Tests that stop an instance start it again."""
+
+    def change(document: dict[str, dict[str, object]]) -> None:
+        document["server"] = {"workers": 1, "threads": 8}
+
+    made = Stack(tmp_path_factory.mktemp(request.param), nodes, INSTANCES, change=change, kind=request.param)
+    with running(made):
+        yield made
+
+
+def answered_by(api: API, **headers: str) -> str:
+    answer = api.post("part_limit", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["errCode"] == 0
+    return answer.headers["X-OpenIM-Direct-Instance"]
+
+
+def restart(stack: Stack, instance: str) -> None:
+    stack.instances[instance].start()
+    stack.wait_ready(instance)
+
+
+def test_the_cookie_is_set_once_and_beats_the_token(stack: Stack) -> None:
+    for n in range(12):
+        api = stack.api(user=f"cookie{n}", keep_cookies=True)
+        first = api.post("part_limit")
+        assert first.headers["Set-Cookie"].endswith("; Path=/; HttpOnly; SameSite=Lax")
+        own = api.session.cookies["OPENIM_INSTANCE"]
+        assert first.headers["X-OpenIM-Direct-Instance"] == own
+        for _ in range(3):
+            answer = api.post("part_limit")
+            assert "Set-Cookie" not in answer.headers
+            assert answer.headers["X-OpenIM-Direct-Instance"] == own
+        for wanted in INSTANCES:
+            assert answered_by(stack.api(user=f"cookie{n}"), Cookie=f"OPENIM_INSTANCE={wanted}") == wanted
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "OPENIM_INSTANCE=nobody",
+        "OPENIM_INSTANCE=",
+        "OPENIM_INSTANCE=" + "x" * 7900,
+        'OPENIM_INSTANCE="i\\"1"',
+        "OPENIM_INSTANCE=a; OPENIM_INSTANCE=b",
+        "OPENIM_INSTANCE=%0ai1",
+        "OPENIM_INSTANCE=../i1",
+        "OPENIM_INSTANCE",
+        "=;=;;;",
+        "OPENIM_INSTANCE=\xe9",
+        "OPENIM_INSTANCE=srv1~62f0-1",
+    ],
+    ids=lambda c: c[:28],
+)
+def test_cookies_that_name_no_instance_count_as_absent(stack: Stack, cookie: str) -> None:
+    api = stack.api(user="hostile")
+    usual = answered_by(api)
+    answer = api.post("part_limit", headers={"Cookie": cookie})
+    assert answer.json()["errCode"] == 0
+    assert answer.headers["X-OpenIM-Direct-Instance"] == usual
+    assert answer.headers["Set-Cookie"].split(";")[0] == f"OPENIM_INSTANCE={usual}"
+    # Straight at an instance too.
+    direct = stack.api(stack.instance_url("i1")).post("part_limit", headers={"Cookie": cookie})
+    assert direct.headers["Set-Cookie"].split(";")[0] == "OPENIM_INSTANCE=i1"
+
+
+def test_two_cookies_that_name_instances(stack: Stack) -> None:
+    answer = stack.api().post("part_limit", headers={"Cookie": "OPENIM_INSTANCE=i1; OPENIM_INSTANCE=i2"})
+    assert answer.headers["X-OpenIM-Direct-Instance"] in ("i1", "i2")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_path_beats_cookie_and_token(stack: Stack) -> None:
+    for wanted in INSTANCES:
+        for other in INSTANCES:
+            api = stack.api(f"{stack.url}/i/{wanted}", user="path")
+            assert answered_by(api, Cookie=f"OPENIM_INSTANCE={other}") == wanted
+    for path in (
+        "/i/nobody/object/x",
+        "/i/i1/healthz",
+        "/i/i1/readyz",
+        "/i//object/x",
+        "/i/i1",
+        "/healthz",
+        "/metrics",
+        "/status",
+    ):
+        assert stack.api().get(stack.url + path).status_code == 404, path
+
+
+def test_names_pass_raw_and_uploads_read_back(stack: Stack) -> None:
+    api = stack.api()
+    for name in ("u1/a b%41//图?#.bin", "u1/plain", "u1/%2F", "u1/+&;=\"'\\"):
+        content = os.urandom(6 << 20 if name == "u1/plain" else 50)
+        url = api.upload(content, name)
+        assert api.get(url).content == content
+        for instance in INSTANCES:
+            assert api.get(url.replace("/object/", f"/i/{instance}/object/", 1)).content == content
+        assert api.session.head(url, allow_redirects=True, timeout=10).headers["Content-Length"] == str(len(content))
+
+
+def test_only_the_bucket_of_a_node_is_reachable(stack: Stack) -> None:
+    api = stack.api()
+    for path in ("/s3/m1/minio/health/live", "/s3/m1/", "/s3/m1/openimx/a", "/s3/nobody/openim/a"):
+        assert api.get(stack.url + path).status_code == 404, path
+    assert api.get(f"{stack.url}/s3/m1/openim/openim/data/hash/x").status_code == 403
+
+
+def test_a_forwarding_mark_from_outside_is_taken_off(stack: Stack) -> None:
+    """Also a true one, which a client cannot have: the rest would then not be forwarded."""
+    from app.sealing import Sealer
+    from tests.stack import SECRET
+
+    content = os.urandom(40)
+    one = stack.api(f"{stack.url}/i/i1")
+    begun = one.initiate(content, "u1/mark")
+    one.put(content, begun)
+    body = one.complete_body(content, begun["upload"]["uploadID"], "u1/mark")
+    answer = stack.api(f"{stack.url}/i/i2").post(
+        "complete_multipart_upload", body, headers={"X-OpenIM-Direct-Forwarded": Sealer([SECRET]).mark_forward("i3")}
+    )
+    assert answer.json()["errCode"] == 0
+
+
+def test_one_thousand_tokens_and_one_instance_less(stack: Stack) -> None:
+    """None has over 45 %; taking one away moves only its own; its return moves only those back."""
+    apis = [stack.api(user=f"t{n}") for n in range(1000)]
+    shared = requests.Session()
+
+    def place() -> list[str]:
+        for api in apis:
+            api.session = shared
+        return [answered_by(api) for api in apis]
+
+    before = place()
+    shares = Counter(before)
+    assert set(shares) == set(INSTANCES)
+    assert max(shares.values()) <= 450, shares
+    stack.instances["i2"].kill()
+    try:
+        time.sleep(1.5)
+        without = place()
+    finally:
+        restart(stack, "i2")
+    assert [b for b, w in zip(before, without, strict=True) if b != "i2" and b != w] == []
+    assert "i2" not in without
+    time.sleep(1)
+    assert place() == before
+
+
+def test_a_pinned_client_gets_a_stand_in_and_is_back_on_its_own(stack: Stack) -> None:
+    content = os.urandom(30)
+    headers = {"Cookie": "OPENIM_INSTANCE=i1"}
+    api = stack.api(user="pinned")
+    assert answered_by(api, **headers) == "i1"
+    stack.instances["i1"].kill()
+    try:
+        stand_ins = set()
+        for n in range(6):
+            answer = api.post("initiate_multipart_upload", initiate_body(content, f"pinned/{n}"), headers=headers)
+            assert answer.json()["errCode"] == 0, answer.text
+            # A stand-in that set its cookie would keep the client for good.
+            assert "Set-Cookie" not in answer.headers
+            stand_ins.add(answer.headers["X-OpenIM-Direct-Instance"])
+        assert len(stand_ins) == 1
+        assert "i1" not in stand_ins
+    finally:
+        restart(stack, "i1")
+    wait_for("the client to be back", lambda: answered_by(api, **headers) == "i1", timeout=5)
+
+
+def test_a_post_with_a_large_body_is_tried_elsewhere(stack: Stack) -> None:
+    """All of it: a body of 10,000 hashes, to an instance that is gone."""
+    stack.instances["i3"].kill()
+    try:
+        parts = ["0" * 32] * 10000
+        body = {"uploadID": "x", "parts": parts, "name": "u1/big", "contentType": "", "cause": ""}
+        answer = stack.api().post("complete_multipart_upload", body, headers={"Cookie": "OPENIM_INSTANCE=i3"})
+        assert "invalid multipart upload id" in assert_envelope(answer, 500)
+        assert answer.headers["X-OpenIM-Direct-Instance"] != "i3"
+    finally:
+        restart(stack, "i3")
+
+
+def test_an_upload_goes_on_when_its_instance_dies(stack: Stack) -> None:
+    """i3 is on the same node, and signs and completes for i1; i2 forwards to it."""
+    content = os.urandom(6 << 20)
+    begun = stack.api(f"{stack.url}/i/i1").initiate(content, "u1/goes-on", maxParts=1)
+    upload_id = begun["upload"]["uploadID"]
+    stack.instances["i1"].kill()
+    try:
+        two = stack.api(f"{stack.url}/i/i2")
+        signed = two.ok("auth_sign", {"uploadID": upload_id, "partNumbers": [1, 2]})
+        two.put(content, {"upload": {"sign": signed}})
+        answer = two.post("complete_multipart_upload", two.complete_body(content, upload_id, "u1/goes-on"))
+        assert answer.json()["errCode"] == 0, answer.text
+        assert answer.headers["Set-Cookie"].startswith("OPENIM_INSTANCE=i3;")
+        assert two.get(answer.json()["data"]["url"]).content == content
+    finally:
+        restart(stack, "i1")
+
+
+def test_no_instance_of_the_node_is_reachable(stack: Stack) -> None:
+    content = os.urandom(30)
+    begun = stack.api(f"{stack.url}/i/i2").initiate(content, "u1/alone")
+    body = stack.api().complete_body(content, begun["upload"]["uploadID"], "u1/alone")
+    stack.instances["i2"].kill()
+    try:
+        start = time.monotonic()
+        answer = stack.api().post("complete_multipart_upload", body)
+        detail = assert_envelope(answer, 90004, status=503)
+        assert "m2" in detail
+        assert "i2 (connection refused)" in detail
+        assert time.monotonic() - start < 5
+    finally:
+        restart(stack, "i2")
+
+
+def test_all_instances_down_is_said_in_the_envelope_and_ends_by_itself(stack: Stack) -> None:
+    for process in stack.instances.values():
+        process.kill()
+    try:
+        wait_for("503", lambda: stack.api().post("part_limit").status_code == 503, timeout=5)
+        assert_envelope(stack.api().post("part_limit"), 90004, status=503)
+    finally:
+        for process in stack.instances.values():
+            process.start()
+        for instance in stack.instances:
+            stack.wait_ready(instance)
+    wait_for("service", lambda: stack.api().post("part_limit").status_code == 200, timeout=5)
+
+
+def test_cors_preflight_comes_through(stack: Stack) -> None:
+    answer = requests.options(f"{stack.url}/object/part_limit", headers={"Origin": "http://web.example"}, timeout=10)
+    assert (answer.status_code, answer.json()) == (200, "Options Request!")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
