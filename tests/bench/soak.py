@@ -96,7 +96,8 @@ def report(samples: dict[str, list[tuple[float, float]]], load: Load, lost: int,
     plot(samples, out.with_suffix(".png"))
     settled = min(600.0, minutes * 10)
     print(
-        f"{len(load.acknowledged)} uploads, {load.reads} reads, {len(load.failures)} failed, {lost} lost, {len(load.wrong)} wrong"
+        f"{len(load.acknowledged)} uploads, {load.reads} reads, "
+        f"{len(load.failures)} failed, {lost} lost, {len(load.wrong)} wrong"
     )
     print(f"{'process':22} {'MiB after ' + str(int(settled)) + ' s':>16} {'at the end':>11} {'change':>8}")
     grown = False

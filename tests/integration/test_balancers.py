@@ -255,3 +255,26 @@ def test_cors_preflight_comes_through(stack: Stack) -> None:
     answer = requests.options(f"{stack.url}/object/part_limit", headers={"Origin": "http://web.example"}, timeout=10)
     assert (answer.status_code, answer.json()) == (200, "Options Request!")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_headers_that_a_client_made_up_are_not_believed(stack: Stack) -> None:
+    """Returned URLs begin with public_url, whatever host the client says it called."""
+    content = os.urandom(30)
+    made_up = {
+        "Host": "evil.example",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "10.9.9.9",
+        "X-Forwarded-Prefix": "/evil",
+        "Forwarded": "host=evil.example",
+        "X-Real-IP": "10.9.9.9",
+    }
+    for url in (stack.url, stack.instance_url("i1")):
+        api = stack.api(url)
+        answer = api.post("initiate_multipart_upload", initiate_body(content, "u1/host"), headers=made_up)
+        assert answer.json()["errCode"] == 0
+        assert "evil" not in answer.text
+        done = stack.api().upload(content, "u1/host")
+        assert done == f"{stack.url}/object/u1/host"
+        view = requests.get(f"{url}/object/u1/host", headers=made_up, allow_redirects=False, timeout=10)
+        assert "evil" not in view.headers["Location"]
