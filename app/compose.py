@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from flask import Flask
 
 from app.api.app import create_app
-from app.auth import Authenticator
+from app.auth import Authenticator, TokenStates
 from app.config import ConfigError, Deployment
 from app.downloads import Downloads
+from app.forms import Forms
 from app.forwarding import Forwarder
 from app.health import Monitor
+from app.legacy_ids import LegacyIDs
+from app.legacy_table import LegacyTable
 from app.node import Node
 from app.records import Records
 from app.sealing import Sealer
@@ -26,6 +31,12 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
     if instance is None:
         known = ", ".join(deployment.instances)
         raise ConfigError(source, [(f"instances.{instance_id}", f"no such instance; instances are {known}")])
+    for key, used, package in (
+        ("auth.redis", deployment.auth.redis is not None, "redis"),
+        ("records", deployment.records.startswith("mysql"), "pymysql"),
+    ):
+        if used and importlib.util.find_spec(package) is None:
+            raise ConfigError(source, [(key, f"needs the Python package {package}: pip install 'openim-direct[all]'")])
     if deployment.nodes[instance.node].access_key is None:
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
 
@@ -34,18 +45,32 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
     instance = deployment.instances[instance_id]
     nodes = {n.id: Node(n) for n in deployment.nodes.values() if n.access_key is not None}
     own = nodes[instance.node]
-    records = Records(deployment.records)
+    legacy = LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
+    records = Records(deployment.records, legacy, deployment.legacy.mirror)
     sealer = Sealer([deployment.auth.secret])
     return Services(
         deployment=deployment,
         instance=instance,
-        authenticator=Authenticator(deployment.auth.secret, deployment.auth.admins),
+        authenticator=Authenticator(
+            deployment.auth.secret, deployment.auth.admins, _token_states(deployment), deployment.auth.remember
+        ),
         sealer=sealer,
-        uploads=Uploads(own, records, sealer, deployment.public_url, deployment.uploads.expire),
+        uploads=Uploads(own, records, sealer, deployment.public_url, deployment.uploads.expire, deployment.legacy.table),
+        forms=Forms(own, records, sealer, deployment.public_url),
+        legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
         downloads=Downloads(records, nodes, frozenset(deployment.nodes)),
         forwarder=Forwarder(instance.id, sealer),
         monitor=Monitor(instance.id, own),
     )
+
+
+def _token_states(deployment: Deployment) -> TokenStates | None:
+    if deployment.auth.redis is None:
+        return None
+    # Only here, since the package is an optional one.
+    from app.token_states import RedisTokenStates
+
+    return RedisTokenStates(deployment.auth.redis)
 
 
 def create_instance(deployment: Deployment, instance_id: str) -> Flask:

@@ -27,6 +27,8 @@ _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 #: The Go SDK's resume code fails under an hour left, so that shorter lives would break every upload with it.
 MIN_UPLOAD_EXPIRE = 2 * 3600
+#: A token that v3.4.0 kicked out must be refused within seconds.
+MAX_REMEMBER = 5
 #: SigV4's own limit for a signed URL.
 MAX_UPLOAD_EXPIRE = 7 * 86400
 
@@ -50,8 +52,11 @@ class Secret(str):
 
 class Auth(msgspec.Struct, frozen=True):
     secret: Secret
+    #: URL of the Redis in which v3.4.0 keeps each token's state; None checks the signature alone.
     redis: Secret | None
     admins: tuple[str, ...]
+    #: Seconds that a verified token is taken again without a look.
+    remember: int
 
 
 class Cookie(msgspec.Struct, frozen=True):
@@ -74,6 +79,17 @@ class Uploads(msgspec.Struct, frozen=True):
     expire: int
 
 
+class Legacy(msgspec.Struct, frozen=True):
+    """What a v3.4.0 deployment left behind."""
+
+    #: Whether names are also looked for in v3.4.0's table `object`, in the records' own database.
+    table: bool
+    #: The node that holds its objects; None asks each node once and remembers the answer.
+    node: str | None
+    #: Whether new records are written to that table too, so that going back to v3.4.0 keeps them.
+    mirror: bool
+
+
 class Server(msgspec.Struct, frozen=True):
     workers: int
     threads: int
@@ -90,6 +106,10 @@ class Node(msgspec.Struct, frozen=True):
     access_key: str | None
     secret_key: Secret | None
     region: str
+    #: v3.4.0's sessionToken: temporary credentials of S3.
+    session_token: Secret | None
+    #: v3.4.0's publicRead: everyone may read the bucket, and views are not signed.
+    public_read: bool
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -106,6 +126,7 @@ class Deployment(msgspec.Struct, frozen=True):
     cookie: Cookie
     balancer: Balancer
     uploads: Uploads
+    legacy: Legacy
     server: Server
     nodes: dict[str, Node]
     instances: dict[str, Instance]
@@ -313,10 +334,10 @@ def _deployment(top: _Section, base: Path) -> Deployment:
         secret=Secret(s.string("secret", required=bool(s.values)) or ""),
         redis=_secret(s.string("redis")),
         admins=s.strings("admins"),
+        remember=_seconds(s.duration("remember", default=MAX_REMEMBER, low=0, high=MAX_REMEMBER), MAX_REMEMBER),
     )
-    if auth.redis is not None:
-        # Better no start than tokens that were kicked and still open the door.
-        s.fault("redis", "token states in Redis are not supported yet; remove the key or write null")
+    if auth.redis is not None and not re.match(r"rediss?://[^/]+(/\d+)?$", auth.redis):
+        s.fault("redis", "must be redis://:password@host:6379/0, or rediss:// for TLS")
     s.done()
 
     records = top.string("records", default="sqlite:///data/records.db") or ""
@@ -365,7 +386,23 @@ def _deployment(top: _Section, base: Path) -> Deployment:
     server = Server(workers=s.integer("workers", 2, 1, 64), threads=s.integer("threads", 8, 1, 256))
     s.done()
 
+    legacy_section = top.section("legacy")
+    legacy_node = legacy_section.string("node", default="auto")
+    legacy = Legacy(
+        table=legacy_section.boolean("table", default=False),
+        node=None if legacy_node == "auto" else legacy_node,
+        mirror=legacy_section.boolean("mirror", default=False),
+    )
+    if legacy.mirror and not legacy.table:
+        legacy_section.fault("mirror", "needs `table: true`: it writes to the table that names are looked for in")
+    if legacy.table and not records.startswith("mysql"):
+        legacy_section.fault("table", "needs `records` in v3.4.0's own MySQL database: its table is read there")
+    legacy_section.done()
+
     nodes = _nodes(top.section("nodes", required=True))
+    if legacy.node is not None and legacy.node not in {n.id for n in nodes}:
+        known = ", ".join(n.id for n in nodes)
+        legacy_section.fault("node", f"no such node: {legacy.node}; nodes are {known}, or write auto")
     instances = _instances(top.section("instances", required=True), nodes)
     top.done()
     return Deployment(
@@ -375,6 +412,7 @@ def _deployment(top: _Section, base: Path) -> Deployment:
         cookie=cookie,
         balancer=balancer,
         uploads=uploads,
+        legacy=legacy,
         server=server,
         nodes={n.id: n for n in nodes if n.endpoint},
         instances=instances,
@@ -393,6 +431,8 @@ def _nodes(section: _Section) -> list[Node]:
             access_key=s.string("access_key"),
             secret_key=_secret(s.string("secret_key")),
             region=s.string("region", default="us-east-1") or "us-east-1",
+            session_token=_secret(s.string("session_token")),
+            public_read=s.boolean("public_read", default=False),
         )
         if not _BUCKET.fullmatch(node.bucket) or ".." in node.bucket:
             s.fault("bucket", "must be 3 to 63 lower-case letters, digits, - and . (S3's rule for bucket names)")
@@ -498,6 +538,10 @@ def _host_ok(host: str) -> bool:
             return False
         return True
     return re.fullmatch(r"[A-Za-z0-9.-]+", host) is not None
+
+
+def _seconds(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def _secret(value: str | None) -> Secret | None:

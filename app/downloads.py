@@ -11,7 +11,7 @@ import msgspec
 
 from app import wire
 from app.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
-from app.model import Record
+from app.model import ObjectInfo, Record
 from app.names import file_name
 
 #: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
@@ -28,12 +28,14 @@ _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
 class NodeCalls(Protocol):
     """What a download needs of the node that holds the object."""
 
+    def stat(self, key: str) -> ObjectInfo | None: ...
     def read(self, key: str, length: int) -> bytes: ...
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
 
 
 class RecordCalls(Protocol):
     def get(self, name: str) -> Record | None: ...
+    def add(self, record: Record) -> None: ...
 
 
 class ElsewhereError(Exception):
@@ -84,6 +86,8 @@ class Downloads:
         kind = query.get("type", "")
         if kind not in ("", "image"):
             raise ArgsError("invalid query type")
+        if not record.node:
+            record = self._locate(record)
         node = self._nodes.get(record.node)
         if node is None:
             if record.node in self._known:
@@ -92,6 +96,27 @@ class Downloads:
         if kind == "image" and not _is_image(node.read(record.key, 16)):
             raise DataError("object not image")
         return record, node
+
+    def _locate(self, record: Record) -> Record:
+        """Ask each node for an object of v3.4.0's whose node is not known, and remember the answer.
+
+        :raises RecordNotFoundError: it is on none of them.
+        :raises NetworkError: a node could not be asked, and it is on no other.
+        """
+        down: NetworkError | None = None
+        for node_id, node in self._nodes.items():
+            try:
+                found = node.stat(record.key)
+            except NetworkError as e:
+                down = e
+                continue
+            if found is not None:
+                located = msgspec.structs.replace(record, node=node_id, etag=found.etag, size=found.size)
+                self._records.add(located)
+                return located
+        if down is not None:
+            raise down
+        raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self._nodes)}")
 
     def _sign(self, record: Record, node: NodeCalls, method: str, expires: int, at: float) -> View:
         query = {

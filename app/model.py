@@ -33,12 +33,13 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     #: Who uploaded it.
     user: str
+    #: Empty for one of v3.4.0's whose node is not known yet.
     node: str
     #: Object key in the node's bucket.
     key: str
     #: MD5, hex, of the part MD5s in hex, joined with commas.
     hash: str
-    #: S3's ETag of the object, which tells whether the key still holds this content.
+    #: S3's ETag of the object, which tells whether the key still holds this content; empty where it was never asked.
     etag: str
     #: Bytes.
     size: int

@@ -13,6 +13,8 @@ MAX_NAME_BYTES = 1024
 # them v3.4.0's own URLs could not be fetched.
 _UNSAFE = re.compile(r"""[\x00-\x1f\x7f%#?\\"']""")
 
+_API_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/?")
+
 
 def check_name(name: str, user: str, is_admin: bool) -> None:
     """Refuse a name that v3.4.0 refuses, or that no URL could reach.
@@ -33,6 +35,13 @@ def check_name(name: str, user: str, is_admin: bool) -> None:
         raise ArgsError("name holds a `.` or `..` segment, which browsers and proxies fold away")
     if not is_admin and not name.startswith(f"{user}/"):
         raise NoPermissionError(f"name must start with `{user}/`")
+
+
+def api_address(header: str | None) -> str | None:
+    """The header X-Request-Api of later OpenIM versions: what returned URLs begin with; None unless it is a plain URL."""
+    if header is None or len(header) > 256 or not _API_ADDRESS.fullmatch(header):
+        return None
+    return header.rstrip("/")
 
 
 def object_url(api_url: str, name: str) -> str:

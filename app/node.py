@@ -6,16 +6,19 @@ multiple in CPU time. They are presigned by the same signer that signs for clien
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from datetime import datetime, timedelta, timezone
+from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
 import urllib3
 from minio import Minio
+from minio.datatypes import PostPolicy
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
@@ -82,7 +85,9 @@ class Node:
         self.id = config.id
         self.bucket = config.bucket
         self._endpoint = config.endpoint
-        keys = config.access_key, config.secret_key, config.region
+        self._public_read = config.public_read
+        self._public_policy_seen = False
+        keys = config.access_key, config.secret_key, config.region, config.session_token
         self._call_signer = Presigner(config.endpoint, *keys)
         self._client_signer = Presigner(config.sign_endpoint, *keys)
         self._pool = Pool(config.endpoint, CONNECT_TIMEOUT)
@@ -114,6 +119,17 @@ class Node:
         except _Refused as e:
             if e.code == "NoSuchKey":
                 return b""
+            raise self._refusal(e) from None
+
+    def copy(self, source: str, target: str, etag: str) -> None:
+        """Copy an object within the bucket, if it still has this ETag; up to 5 GiB."""
+        headers = {"x-amz-copy-source": quote(f"/{self.bucket}/{source}", safe="/~"), "x-amz-copy-source-if-match": etag}
+        try:
+            # S3 takes its own headers only when they are signed.
+            response = self._call("PUT", target, headers=headers, timeout=COMPLETE_TIMEOUT, signed=headers)
+            if _xml(response).tag.endswith("Error"):
+                raise _refused(response)
+        except _Refused as e:
             raise self._refusal(e) from None
 
     def remove(self, key: str) -> None:
@@ -184,6 +200,8 @@ class Node:
         try:
             if not self._prober.bucket_exists(bucket_name=self.bucket):
                 self._make_bucket()
+            if self._public_read and not self._public_policy_seen:
+                self._open_to_readers()
         except S3Error as e:
             if e.code in _BUSY_CODES:
                 raise self._went_down(str(e.code)) from e
@@ -229,6 +247,26 @@ class Node:
         else:
             log.info("node %s: made the bucket %s", self.id, self.bucket)
 
+    def _open_to_readers(self) -> None:
+        """Let everyone GET this product's objects, where the bucket has no policy yet. v3.4.0's own policy lets everyone
+        write too; that is not repeated."""
+        try:
+            self._prober.get_bucket_policy(bucket_name=self.bucket)
+        except S3Error as e:
+            if e.code != "NoSuchBucketPolicy":
+                raise
+            statement = {
+                "Effect": "Allow",
+                "Principal": {"AWS": ["*"]},
+                "Action": ["s3:GetObject"],
+                "Resource": [f"arn:aws:s3:::{self.bucket}/openim/*"],
+            }
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            self._prober.set_bucket_policy(bucket_name=self.bucket, policy=policy)
+            log.info("node %s: everyone may read the bucket %s now", self.id, self.bucket)
+        # Asked once, not at every probe.
+        self._public_policy_seen = True
+
     def close(self) -> None:
         """Close kept connections."""
         self._pool.close()
@@ -247,7 +285,20 @@ class Node:
 
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str:
         """The URL to GET or HEAD an object at: the method is signed, so that one does not serve for the other."""
+        if self._public_read:
+            return self._client_signer.plain(self.bucket, key, query)
         return self._client_signer.presign(method, self.bucket, key, expires, query, at=at)
+
+    def sign_form(self, key: str, size: int, content_type: str, expires: int) -> tuple[str, dict[str, str]]:
+        """The URL and fields of a form that makes `key` of exactly `size` bytes (S3 POST policy)."""
+        policy = PostPolicy(self.bucket, datetime.now(timezone.utc) + timedelta(seconds=expires))
+        policy.add_equals_condition("key", key)
+        policy.add_content_length_range_condition(size, size)
+        fields = {"key": key}
+        if content_type:
+            policy.add_equals_condition("Content-Type", content_type)
+            fields["Content-Type"] = content_type
+        return self._client_signer.plain(self.bucket, "", {}), {**fields, **self._prober.presigned_post_policy(policy)}
 
     # Failures
 
@@ -270,12 +321,13 @@ class Node:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = READ_TIMEOUT,
+        signed: Mapping[str, str] | None = None,
     ) -> Response:
         """
         :raises _Refused: S3 answered with an error code that is not its own passing trouble.
         """
         self.check_up()
-        url = self._call_signer.presign(method, self.bucket, key, _CALL_EXPIRES, query)
+        url = self._call_signer.presign(method, self.bucket, key, _CALL_EXPIRES, query, signed)
         target = url[len(self._endpoint) :]
         try:
             response = self._pool.request(method, target, timeout, body, headers)
@@ -318,6 +370,7 @@ def _sdk_client(config: NodeConfig, read_timeout: float) -> Minio:
         endpoint=parts.netloc,
         access_key=config.access_key,
         secret_key=config.secret_key,
+        session_token=config.session_token,
         secure=parts.scheme == "https",
         region=config.region,
         http_client=pool,

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.errors import DatabaseError
+from app.legacy_table import LegacyTable
 from app.model import Record
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,13 @@ class Records:
     """The records' database, for one process. Every method raises DatabaseError when the database cannot serve.
 
     :param url: `sqlite:///...` (made on first use, with its folder) or `mysql+pymysql://...`.
+    :param legacy: v3.4.0's table in the same database, for names that are not in ours.
+    :param mirror: write new records there too.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, legacy: LegacyTable | None = None, mirror: bool = False) -> None:
+        self._legacy = legacy
+        self._mirror = legacy if mirror else None
         self._url = make_url(url)
         self._engine = _engine(self._url)
         columns = _objects.c
@@ -67,11 +72,14 @@ class Records:
             .limit(1)
         )
         self._upsert = _upsert(self._engine.dialect.name)
+        self._insert = _insert_if_absent(self._engine.dialect.name)
         self._prepared = False
 
     def get(self, name: str) -> Record | None:
         with self._connection() as connection:
             row = connection.execute(self._select, {"of_name": name.encode()}).first()
+            if row is None and self._legacy is not None:
+                return self._legacy.get(connection, name)
         return None if row is None else _record(row)
 
     def find(self, content_hash: str, node: str) -> Record | None:
@@ -82,11 +90,16 @@ class Records:
 
     def put(self, record: Record) -> None:
         """Make or replace the record of a name: one uploaded again shows its new content."""
-        values = msgspec.structs.asdict(record)
-        values["name"] = record.name.encode()
-        values["user_id"] = values.pop("user")
         with self._connection() as connection:
-            connection.execute(self._upsert, values)
+            connection.execute(self._upsert, _values(record))
+            if self._mirror is not None:
+                # After ours: where it fails, the client's retry repeats both.
+                self._mirror.put(connection, record)
+
+    def add(self, record: Record) -> None:
+        """Make the record of a name that has none; one that was made meanwhile stays."""
+        with self._connection() as connection:
+            connection.execute(self._insert, _values(record))
 
     def prepare(self) -> None:
         """Make the table where it is missing; the first call does it too. Several processes may do it at once."""
@@ -170,6 +183,19 @@ def _upsert(dialect: str) -> Any:
         return statement.on_conflict_do_update(index_elements=["name"], set_={c: statement.excluded[c] for c in columns})
     insert = mysql.insert(_objects)
     return insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
+
+
+def _insert_if_absent(dialect: str) -> Any:
+    if dialect == "sqlite":
+        return sqlite.insert(_objects).on_conflict_do_nothing(index_elements=["name"])
+    return mysql.insert(_objects).prefix_with("IGNORE")
+
+
+def _values(record: Record) -> dict[str, Any]:
+    values = msgspec.structs.asdict(record)
+    values["name"] = record.name.encode()
+    values["user_id"] = values.pop("user")
+    return values
 
 
 def _record(row: Any) -> Record:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from typing import TypeVar
 
 import msgspec
 from itsdangerous import BadData, TimestampSigner, URLSafeSerializer
@@ -17,6 +18,7 @@ from itsdangerous import BadData, TimestampSigner, URLSafeSerializer
 from app.errors import InternalError
 
 _UPLOAD_SALT = "openim-direct upload ID 1"
+_FORM_SALT = "openim-direct form ID 1"
 _FORWARD_SALT = "openim-direct forwarded 1"
 _SIGNER = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 #: Seconds a forwarding mark is believed. Covers clocks that differ a little, no more.
@@ -49,6 +51,24 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
         return self.part_size if number < self.parts else self.size - self.part_size * (self.parts - 1)
 
 
+class FormTicket(msgspec.Struct, frozen=True, array_like=True):
+    """What the ID of a form upload holds."""
+
+    user: str
+    node: str
+    #: Names the objects that the form makes.
+    form: str
+    name: str
+    #: Bytes.
+    size: int
+    content_type: str
+    #: Unix seconds.
+    expires: int
+
+
+_T = TypeVar("_T", Ticket, FormTicket)
+
+
 class Sealer:
     """Seals under the first secret and opens under each of them.
 
@@ -58,30 +78,28 @@ class Sealer:
     def __init__(self, secrets: list[str]) -> None:
         oldest_first = list(reversed(secrets))
         self._uploads: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_UPLOAD_SALT, signer_kwargs=dict(_SIGNER))
+        self._forms: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_FORM_SALT, signer_kwargs=dict(_SIGNER))
         self._forwards = TimestampSigner(
             oldest_first, salt=_FORWARD_SALT, key_derivation="hmac", digest_method=hashlib.sha256
         )
 
     def seal(self, ticket: Ticket) -> str:
-        sealed = self._uploads.dumps(msgspec.to_builtins(ticket))
-        return sealed if isinstance(sealed, str) else sealed.decode()
+        return _dump(self._uploads, ticket)
 
     def open(self, upload_id: str) -> Ticket:
         """
         :raises InternalError: v3.4.0's number for an upload ID it cannot read; says whether it was forged or has expired.
         """
-        if not upload_id:
-            raise InternalError("invalid multipart upload id: it is empty")
-        try:
-            ticket = msgspec.convert(self._uploads.loads(upload_id), Ticket)
-        except (BadData, msgspec.ValidationError, ValueError):
-            raise InternalError(
-                "invalid multipart upload id: not one of this deployment (cut off, changed, or sealed with another "
-                "auth.secret); initiate the upload again"
-            ) from None
-        if ticket.expires <= time.time():
-            raise InternalError("invalid multipart upload id: it has expired; initiate the upload again")
-        return ticket
+        return _load(self._uploads, upload_id, Ticket, "multipart upload id")
+
+    def seal_form(self, ticket: FormTicket) -> str:
+        return _dump(self._forms, ticket)
+
+    def open_form(self, form_id: str) -> FormTicket:
+        """
+        :raises InternalError: as `open`.
+        """
+        return _load(self._forms, form_id, FormTicket, "form id")
 
     def mark_forward(self, instance_id: str) -> str:
         """The value of the header that says "this was forwarded by `instance_id`; do not forward it again"."""
@@ -95,3 +113,23 @@ class Sealer:
             return self._forwards.unsign(mark, max_age=FORWARD_MAX_AGE).decode()
         except (BadData, UnicodeDecodeError):
             return None
+
+
+def _dump(serializer: URLSafeSerializer, ticket: Ticket | FormTicket) -> str:
+    sealed = serializer.dumps(msgspec.to_builtins(ticket))
+    return sealed if isinstance(sealed, str) else sealed.decode()
+
+
+def _load(serializer: URLSafeSerializer, sealed: str, shape: type[_T], what: str) -> _T:
+    if not sealed:
+        raise InternalError(f"invalid {what}: it is empty")
+    try:
+        ticket = msgspec.convert(serializer.loads(sealed), shape)
+    except (BadData, msgspec.ValidationError, ValueError):
+        raise InternalError(
+            f"invalid {what}: not one of this deployment (cut off, changed, or sealed with another auth.secret); "
+            f"initiate the upload again"
+        ) from None
+    if ticket.expires <= time.time():
+        raise InternalError(f"invalid {what}: it has expired; initiate the upload again")
+    return ticket

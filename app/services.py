@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from app.auth import Authenticator
 from app.config import Deployment, Instance
 from app.downloads import Downloads
+from app.forms import Forms
 from app.forwarding import Forwarder
 from app.health import Monitor
+from app.legacy_ids import LegacyIDs
 from app.sealing import Sealer
 from app.uploads import Uploads
 
@@ -20,6 +22,9 @@ class Services:
     authenticator: Authenticator
     sealer: Sealer
     uploads: Uploads
+    forms: Forms
+    #: None where the deployment says nothing of a v3.4.0 before it.
+    legacy_ids: LegacyIDs | None
     downloads: Downloads
     forwarder: Forwarder
     monitor: Monitor

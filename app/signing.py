@@ -28,7 +28,10 @@ class Presigner:
     :param endpoint: may end in a path that a proxy strips on the way: it is in the URL, not in the signature.
     """
 
-    def __init__(self, endpoint: str, access_key: str, secret_key: str, region: str) -> None:
+    def __init__(
+        self, endpoint: str, access_key: str, secret_key: str, region: str, session_token: str | None = None
+    ) -> None:
+        self._token_pair = [] if session_token is None else [f"X-Amz-Security-Token={_quote(session_token)}"]
         parts = urlsplit(endpoint)
         host = parts.hostname or ""
         if ":" in host:
@@ -70,9 +73,10 @@ class Presigner:
             f"X-Amz-Expires={max(1, min(MAX_EXPIRES, expires))}",
             f"X-Amz-SignedHeaders={_quote(names)}",
         ]
-        if query:
+        pairs += self._token_pair
+        if query or self._token_pair:
             # Sorted by encoded name; the values after it do not matter, since no name is there twice.
-            pairs += [f"{_quote(name)}={_quote(value)}" for name, value in query.items()]
+            pairs += [f"{_quote(name)}={_quote(value)}" for name, value in (query or {}).items()]
             pairs.sort()
         canonical_query = "&".join(pairs)
         path = f"/{bucket}/{quote(key, safe='/~')}"
@@ -81,6 +85,11 @@ class Presigner:
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._key_of(day), to_sign.encode(), "sha256").hex()
         return f"{self._base}{path}?{canonical_query}&X-Amz-Signature={signature}"
+
+    def plain(self, bucket: str, key: str, query: Mapping[str, str]) -> str:
+        """The URL without a signature, for what everyone may do."""
+        pairs = "&".join([f"{_quote(name)}={_quote(value)}" for name, value in query.items()])
+        return f"{self._base}/{bucket}/{quote(key, safe='/~')}" + (f"?{pairs}" if pairs else "")
 
     def _key_of(self, day: str) -> bytes:
         if day != self._day:

@@ -85,16 +85,20 @@ class Uploads:
 
     :param api_url: what returned URLs begin with.
     :param expire: seconds that an unfinished upload lives.
+    :param legacy: look for content at v3.4.0's place too, which costs every new upload a call.
     """
 
-    def __init__(self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str, expire: int) -> None:
+    def __init__(
+        self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str, expire: int, legacy: bool = False
+    ) -> None:
+        self._legacy = legacy
         self._node = node
         self._records = records
         self._sealer = sealer
         self._api_url = api_url
         self._expire = expire
 
-    def initiate(self, identity: Identity, request: wire.InitiateRequest) -> wire.Initiated:
+    def initiate(self, identity: Identity, request: wire.InitiateRequest, api_url: str | None = None) -> wire.Initiated:
         """Answer the URL of content that is there already, else begin an upload and sign its first `maxParts` parts.
 
         :raises ArgsError, NoPermissionError: the name.
@@ -124,7 +128,7 @@ class Uploads:
         known = self._known(ticket)
         if known is not None:
             self._record(ticket, known.key, known.etag, name, identity.user, content_type, cause)
-            return wire.Initiated(url=object_url(self._api_url, name), upload=None)
+            return wire.Initiated(url=object_url(api_url or self._api_url, name), upload=None)
 
         if ticket.parts == 1 and self._node.write_once:
             # No call to the storage at all: the PUT itself makes the object, and completing looks at it.
@@ -155,7 +159,9 @@ class Uploads:
                 raise ArgsError(f"partNumbers: {number} is outside 1..{ticket.parts}")
         return self._sign(ticket, numbers)
 
-    def complete(self, identity: Identity, ticket: Ticket, request: wire.CompleteRequest) -> wire.Completed:
+    def complete(
+        self, identity: Identity, ticket: Ticket, request: wire.CompleteRequest, api_url: str | None = None
+    ) -> wire.Completed:
         """Join the parts, then record the name: in this order, so that no record is ever without its object.
 
         A repeat answers the same URL. Nothing is made unless every part holds the content that its hash says.
@@ -173,7 +179,7 @@ class Uploads:
             raise InternalError("md5 mismatching: the MD5 of the joined part hashes is not the upload's hash")
         etag = self._join(ticket, hashes) if ticket.s3_upload else self._check_once(ticket, hashes[0])
         self._record(ticket, ticket.key, etag, name, ticket.user, content_type, cause)
-        return wire.Completed(url=object_url(self._api_url, name))
+        return wire.Completed(url=object_url(api_url or self._api_url, name))
 
     def _join(self, ticket: Ticket, hashes: list[str]) -> str:
         """Complete a multipart upload; the ETag of its object."""
@@ -215,10 +221,20 @@ class Uploads:
     def _known(self, ticket: Ticket) -> Record | None:
         """A record of the same content, if the node itself says that it is there: the record alone may have outlived it."""
         record = self._records.find(ticket.hash, ticket.node)
+        if record is None and self._legacy:
+            return self._known_to_v340(ticket)
         if record is None or record.size != ticket.size:
             return None
         found = self._node.stat(record.key)
         return record if found is not None and found.size == record.size and found.etag == record.etag else None
+
+    def _known_to_v340(self, ticket: Ticket) -> Record | None:
+        """The same content where v3.4.0 put it, which only its own completion writes to."""
+        key = hash_key(ticket.hash)
+        found = self._node.stat(key)
+        if found is None or found.size != ticket.size:
+            return None
+        return Record("", "", ticket.node, key, ticket.hash, found.etag, found.size, "", "", 0)
 
     def _sign(self, ticket: Ticket, numbers: list[int] | range) -> wire.Sign:
         # In whole seconds from now, and never beyond the upload's own end.
@@ -275,13 +291,20 @@ class Uploads:
 def _texts(request: wire.InitiateRequest | wire.CompleteRequest) -> tuple[str, str, str]:
     """Name, content type and cause; the latter two within bounds."""
     content_type, cause = request.content_type or "", request.cause or ""
+    check_texts(content_type, cause)
+    return request.name or "", content_type, cause
+
+
+def check_texts(content_type: str, cause: str) -> None:
+    """
+    :raises ArgsError: too long, or with control characters.
+    """
     if len(content_type) > MAX_CONTENT_TYPE:
         raise ArgsError(f"contentType is longer than {MAX_CONTENT_TYPE} characters")
     if not content_type.isprintable():
         raise ArgsError("contentType holds control characters")
     if len(cause) > MAX_CAUSE:
         raise ArgsError(f"cause is longer than {MAX_CAUSE} characters")
-    return request.name or "", content_type, cause
 
 
 def _md5(text: str, field: str) -> str:

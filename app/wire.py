@@ -53,6 +53,19 @@ class AccessURLRequest(msgspec.Struct):
     query: dict[str, str] | None = None
 
 
+class InitiateFormDataRequest(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    size: Int64 | None = None
+    content_type: str | None = None
+    group: str | None = None
+    millisecond: Int64 | None = None
+    absolute: bool | None = None
+
+
+class CompleteFormDataRequest(msgspec.Struct):
+    id: str | None = None
+
+
 class PartLimit(msgspec.Struct, rename="camel"):
     min_part_size: int
     max_part_size: int
@@ -103,6 +116,19 @@ class Initiated(msgspec.Struct):
 
 class Completed(msgspec.Struct):
     url: str
+
+
+class InitiatedForm(msgspec.Struct, rename="camel"):
+    """A browser's form: POST `form_data` and then the file, in the field `file`, to `url`."""
+
+    id: str
+    url: str
+    file: str
+    header: list[KeyValues] | None
+    form_data: dict[str, str]
+    #: Unix milliseconds.
+    expires: int
+    success_codes: list[int]
 
 
 class AccessURL(msgspec.Struct):

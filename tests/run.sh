@@ -20,8 +20,10 @@ echo "tests/run.sh: $("$venv/bin/python" --version); the programs that the tests
 MINIO_BIN=$(deploy/tools.sh minio)
 NGINX_BIN=$(deploy/tools.sh nginx)
 HAPROXY_BIN=$(deploy/tools.sh haproxy)
+MARIADB_BIN=$(deploy/tools.sh mariadb)
+REDIS_BIN=$(deploy/tools.sh redis)
 deploy/tools.sh nginx-native > /dev/null
-export MINIO_BIN NGINX_BIN HAPROXY_BIN
+export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN REDIS_BIN
 echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 "$venv/bin/ruff" check app tests
 "$venv/bin/ruff" format --check app tests

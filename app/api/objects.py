@@ -14,7 +14,8 @@ from app.auth import Identity
 from app.downloads import ElsewhereError
 from app.errors import ArgsError, NetworkError, RecordNotFoundError
 from app.forwarding import MARK_HEADER
-from app.names import check_name
+from app.names import api_address, check_name
+from app.sealing import Ticket
 from app.services import Services
 
 RequestT = TypeVar("RequestT")
@@ -72,6 +73,16 @@ def add_routes(app: Flask, services: Services) -> None:
             response.headers.add(name, value) if name == "Set-Cookie" else response.headers.set(name, value)
         return response
 
+    def requested_api() -> str | None:
+        return api_address(request.headers.get("X-Request-Api"))
+
+    def open_upload(identity: Identity, upload_id: str) -> Ticket:
+        if services.legacy_ids is not None:
+            ticket = services.legacy_ids.open(upload_id, identity.user)
+            if ticket is not None:
+                return ticket
+        return services.sealer.open(upload_id)
+
     def part_limit(_: Identity, __: wire.PartLimitRequest) -> Answer:
         return uploads.part_limit()
 
@@ -79,10 +90,10 @@ def add_routes(app: Flask, services: Services) -> None:
         return wire.PartSize(size=uploads.part_size(body.size or 0))
 
     def initiate(identity: Identity, body: wire.InitiateRequest) -> Answer:
-        return services.uploads.initiate(identity, body)
+        return services.uploads.initiate(identity, body, requested_api())
 
     def auth_sign(identity: Identity, body: wire.AuthSignRequest) -> Answer:
-        ticket = services.sealer.open(body.upload_id or "")
+        ticket = open_upload(identity, body.upload_id or "")
         if ticket.node != instance.node:
             return forward(ticket.node)
         return services.uploads.sign(identity, ticket, body.part_numbers or [])
@@ -90,10 +101,19 @@ def add_routes(app: Flask, services: Services) -> None:
     def complete(identity: Identity, body: wire.CompleteRequest) -> Answer:
         # v3.4.0 looks at the name before the upload ID.
         check_name(body.name or "", identity.user, identity.is_admin)
-        ticket = services.sealer.open(body.upload_id or "")
+        ticket = open_upload(identity, body.upload_id or "")
         if ticket.node != instance.node:
             return forward(ticket.node)
-        return services.uploads.complete(identity, ticket, body)
+        return services.uploads.complete(identity, ticket, body, requested_api())
+
+    def initiate_form_data(identity: Identity, body: wire.InitiateFormDataRequest) -> Answer:
+        return services.forms.initiate(identity, body)
+
+    def complete_form_data(identity: Identity, body: wire.CompleteFormDataRequest) -> Answer:
+        ticket = services.sealer.open_form(body.id or "")
+        if ticket.node != instance.node:
+            return forward(ticket.node)
+        return services.forms.complete(identity, ticket, requested_api())
 
     def access_url(_: Identity, body: wire.AccessURLRequest) -> Answer:
         try:
@@ -125,6 +145,8 @@ def add_routes(app: Flask, services: Services) -> None:
     post("initiate_multipart_upload", wire.InitiateRequest, initiate)
     post("auth_sign", wire.AuthSignRequest, auth_sign)
     post("complete_multipart_upload", wire.CompleteRequest, complete)
+    post("initiate_form_data", wire.InitiateFormDataRequest, initiate_form_data)
+    post("complete_form_data", wire.CompleteFormDataRequest, complete_form_data)
     post("access_url", wire.AccessURLRequest, access_url)
     app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
 

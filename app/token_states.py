@@ -1,0 +1,48 @@
+"""v3.4.0's token states in Redis: a hash `UID_PID_TOKEN_STATUS:<user>:<platform>` of token to state."""
+
+from __future__ import annotations
+
+import logging
+from typing import cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.errors import DatabaseError
+
+log = logging.getLogger(__name__)
+
+#: Seconds. Redis answers in under a millisecond; a request must not wait long to learn that it does not.
+_CONNECT_TIMEOUT = 1.0
+_ANSWER_TIMEOUT = 2.0
+
+
+class RedisTokenStates:
+    """
+    :param url: `redis://:password@host:6379/0`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=_CONNECT_TIMEOUT,
+            socket_timeout=_ANSWER_TIMEOUT,
+            health_check_interval=30,
+            # Once more, for a kept connection that Redis closed meanwhile.
+            retry=Retry(NoBackoff(), 1),
+            decode_responses=False,
+        )
+
+    def get(self, user: str, platform: str, token: str) -> str | None:
+        """See `auth.TokenStates`."""
+        try:
+            found = cast("bytes | None", self._client.hget(f"UID_PID_TOKEN_STATUS:{user}:{platform}", token))
+        except (redis.RedisError, OSError) as e:
+            # The type says it: refused, timed out, wrong password. The text may hold the address.
+            log.error("Redis cannot say the state of a token: %s", type(e).__name__)
+            raise DatabaseError(f"the state of the token cannot be asked of Redis ({type(e).__name__}); try again") from e
+        return None if found is None else found.decode("ascii", "replace")
+
+    def close(self) -> None:
+        self._client.close()
