@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import jwt
 import msgspec
@@ -56,15 +57,16 @@ class TokenStates(Protocol):
 class Authenticator:
     """Checks tokens as v3.4.0 does: JWT, HS256, with the claims UserID, PlatformID, exp, nbf and iat.
 
+    :param secrets: any of them may have signed a token; more than one while the secret is being changed.
     :param admins: v3.4.0's `manager.userID`: these users may write any name.
     :param states: checked too where given: a token that was kicked out, or is not there, is refused.
     :param remember: seconds that a verified token is taken again without a look.
     """
 
     def __init__(
-        self, secret: str, admins: tuple[str, ...], states: TokenStates | None = None, remember: float = 5.0
+        self, secrets: Sequence[str], admins: tuple[str, ...], states: TokenStates | None = None, remember: float = 5.0
     ) -> None:
-        self._secret = secret
+        self._secrets = tuple(secrets)
         self._states = states
         self._remember = remember
         self._admins = frozenset(admins)
@@ -94,7 +96,7 @@ class Authenticator:
 
     def _verify(self, token: str) -> tuple[Identity, float]:
         try:
-            claims = jwt.decode(token, self._secret, algorithms=_ALGORITHMS, options={"require": ["exp"]})
+            claims = self._claims(token)
         except jwt.ExpiredSignatureError:
             raise TokenUnknownError("the token has expired") from None
         except jwt.ImmatureSignatureError:
@@ -105,6 +107,14 @@ class Authenticator:
         if not isinstance(user, str) or not user or not isinstance(platform, int):
             raise TokenUnknownError("the token lacks the claims UserID and PlatformID")
         return Identity(user, platform, user in self._admins), float(claims["exp"])
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        for secret in self._secrets[:-1]:
+            try:
+                return jwt.decode(token, secret, algorithms=_ALGORITHMS, options={"require": ["exp"]})
+            except jwt.InvalidSignatureError:
+                continue
+        return jwt.decode(token, self._secrets[-1], algorithms=_ALGORITHMS, options={"require": ["exp"]})
 
 
 def _check_state(state: str | None) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from app.api.app import create_app
-from app.auth import Authenticator, TokenStates
+from app.auth import Authenticator
 from app.config import ConfigError, Deployment
 from app.downloads import Downloads
 from app.forms import Forms
@@ -15,11 +16,15 @@ from app.forwarding import Forwarder
 from app.health import Monitor
 from app.legacy_ids import LegacyIDs
 from app.legacy_table import LegacyTable
+from app.limits import Counters, Limits, MemoryCounters
 from app.node import Node
 from app.records import Records
 from app.sealing import Sealer
 from app.services import Services
 from app.uploads import Uploads
+
+if TYPE_CHECKING:
+    from app.redis_store import RedisStore
 
 
 def check_instance(deployment: Deployment, instance_id: str, source: str) -> None:
@@ -47,16 +52,18 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
     own = nodes[instance.node]
     legacy = LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
     records = Records(deployment.records, legacy, deployment.legacy.mirror)
-    sealer = Sealer([deployment.auth.secret])
+    redis = _redis(deployment)
+    limits = _limits(deployment, redis)
+    sealer = Sealer(deployment.auth.secrets)
     return Services(
         deployment=deployment,
         instance=instance,
-        authenticator=Authenticator(
-            deployment.auth.secret, deployment.auth.admins, _token_states(deployment), deployment.auth.remember
-        ),
+        authenticator=Authenticator(deployment.auth.secrets, deployment.auth.admins, redis, deployment.auth.remember),
         sealer=sealer,
-        uploads=Uploads(own, records, sealer, deployment.public_url, deployment.uploads.expire, deployment.legacy.table),
-        forms=Forms(own, records, sealer, deployment.public_url),
+        uploads=Uploads(
+            own, records, sealer, deployment.public_url, deployment.uploads.expire, deployment.legacy.table, limits
+        ),
+        forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
         downloads=Downloads(records, nodes, frozenset(deployment.nodes)),
         forwarder=Forwarder(instance.id, sealer),
@@ -64,13 +71,21 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
     )
 
 
-def _token_states(deployment: Deployment) -> TokenStates | None:
+def _redis(deployment: Deployment) -> RedisStore | None:
     if deployment.auth.redis is None:
         return None
     # Only here, since the package is an optional one.
-    from app.token_states import RedisTokenStates
+    from app.redis_store import RedisStore
 
-    return RedisTokenStates(deployment.auth.redis)
+    return RedisStore(deployment.auth.redis)
+
+
+def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
+    limits = deployment.limits
+    if limits.uploads_per_hour is None and limits.bytes_per_hour is None:
+        return None
+    counters: Counters = redis if redis is not None else MemoryCounters()
+    return Limits(counters, limits.uploads_per_hour, limits.bytes_per_hour)
 
 
 def create_instance(deployment: Deployment, instance_id: str) -> Flask:

@@ -9,21 +9,19 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import yaml
 
-#: Node and instance IDs stand in cookies, URLs and balancer maps.
-_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+from app.reader import Loader, Secret, Section
+
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
-_UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECRET_LINE = re.compile(r"(?:secret|secret_key|session_token)\s*:\s*([^\s,}#]+)|://[^\s/@]*:([^\s/@]+)@")
 
 #: The Go SDK's resume code fails under an hour left, so that shorter lives would break every upload with it.
 MIN_UPLOAD_EXPIRE = 2 * 3600
@@ -41,17 +39,9 @@ class ConfigError(Exception):
         self.faults = faults
 
 
-class Secret(str):
-    """A string that does not show in `repr`, and so in no log line of a structure that holds it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
 class Auth(msgspec.Struct, frozen=True):
-    secret: Secret
+    #: The newest first; the others are taken too, while a secret is being changed.
+    secrets: tuple[Secret, ...]
     #: URL of the Redis in which v3.4.0 keeps each token's state; None checks the signature alone.
     redis: Secret | None
     admins: tuple[str, ...]
@@ -90,6 +80,14 @@ class Legacy(msgspec.Struct, frozen=True):
     mirror: bool
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What one user may begin; None is without limit."""
+
+    uploads_per_hour: int | None
+    #: Bytes.
+    bytes_per_hour: int | None
+
+
 class Server(msgspec.Struct, frozen=True):
     workers: int
     threads: int
@@ -103,7 +101,7 @@ class Node(msgspec.Struct, frozen=True):
     sign_endpoint: str
     bucket: str
     #: None where this file holds no keys for the node.
-    access_key: str | None
+    access_key: Secret | None
     secret_key: Secret | None
     region: str
     #: v3.4.0's sessionToken: temporary credentials of S3.
@@ -127,9 +125,14 @@ class Deployment(msgspec.Struct, frozen=True):
     balancer: Balancer
     uploads: Uploads
     legacy: Legacy
+    limits: Limits
+    #: Origins whose scripts may send cookies along (CORS with credentials).
+    cors_origins: tuple[str, ...]
     server: Server
     nodes: dict[str, Node]
     instances: dict[str, Instance]
+    #: What works and should not be left so, for people.
+    warnings: tuple[str, ...] = ()
 
     def instances_of(self, node_id: str) -> list[Instance]:
         return [i for i in self.instances.values() if i.node == node_id]
@@ -147,7 +150,11 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Deploymen
         raise ConfigError(str(path), [("", "no such file; name it with --config or OPENIM_DIRECT_CONFIG")]) from None
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(str(path), [("", f"cannot be read: {e}")]) from None
-    return parse(text, environ, base=path.resolve().parent, source=str(path))
+    deployment = parse(text, environ, base=path.resolve().parent, source=str(path))
+    if path.stat().st_mode & stat.S_IROTH and _holds_secrets(text):
+        warning = f"{path} holds secrets and every user of this machine may read it: chmod o-r {path}"
+        deployment = msgspec.structs.replace(deployment, warnings=(warning, *deployment.warnings))
+    return deployment
 
 
 def parse(text: str, environ: Mapping[str, str], base: Path, source: str = "instances.yaml") -> Deployment:
@@ -156,7 +163,7 @@ def parse(text: str, environ: Mapping[str, str], base: Path, source: str = "inst
     :raises ConfigError: with every fault of the text.
     """
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that refuses duplicate keys)
+        document = yaml.load(text, Loader=Loader)  # noqa: S506 (a SafeLoader that refuses duplicate keys)
     except yaml.YAMLError as e:
         raise ConfigError(source, [("", f"not YAML: {' '.join(str(e).split())}")]) from None
     except RecursionError:
@@ -164,175 +171,30 @@ def parse(text: str, environ: Mapping[str, str], base: Path, source: str = "inst
     if not isinstance(document, dict):
         raise ConfigError(source, [("", "must be a mapping with public_url, auth, nodes and instances")])
     faults: list[tuple[str, str]] = []
-    deployment = _deployment(_Section(document, "", faults, environ), base)
+    deployment = _deployment(Section(document, "", faults, environ), base)
     if faults:
         raise ConfigError(source, faults)
     return deployment
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys; here a second `i1:` is a fault, not a silent loss of an instance."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (str, int, float, bool)) or key is None:
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} is there twice", key_node.start_mark
-                    )
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+def _holds_secrets(text: str) -> bool:
+    """Whether a secret stands in the text itself, and not in the environment or a file of its own."""
+    return any("${" not in (key or url) for key, url in _SECRET_LINE.findall(text))
 
 
-class _Section:
-    """One mapping of the file. Getters note faults instead of raising, and answer a stand-in so that reading goes on."""
-
-    def __init__(self, values: Any, path: str, faults: list[tuple[str, str]], environ: Mapping[str, str]) -> None:
-        self.path = path
-        self.faults = faults
-        self.environ = environ
-        self.read: set[str] = set()
-        if values is not None and not isinstance(values, dict):
-            self.fault("", f"must be a mapping, is {_kind(values)}")
-        self.values: dict[Any, Any] = values if isinstance(values, dict) else {}
-
-    def at(self, key: Any) -> str:
-        return f"{self.path}.{key}" if self.path and key != "" else str(key) or self.path
-
-    def fault(self, key: Any, text: str) -> None:
-        self.faults.append((self.at(key), text))
-
-    def section(self, key: str, required: bool = False) -> _Section:
-        self.read.add(key)
-        if required and self.values.get(key) in (None, {}):
-            self.fault(key, "is missing, or empty")
-        return _Section(self.values.get(key), self.at(key), self.faults, self.environ)
-
-    def string(self, key: str, default: str | None = None, required: bool = False) -> str | None:
-        self.read.add(key)
-        value = self.values.get(key)
-        if value is None:
-            if required:
-                self.fault(key, "is missing")
-            return default
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            self.fault(key, f"must be a string, is {_kind(value)}")
-            return default
-        expanded = self.expand(key, str(value))
-        if expanded == "":
-            if required:
-                self.fault(key, "is empty")
-            return default
-        return expanded
-
-    def expand(self, key: Any, value: str) -> str:
-        def replace(match: re.Match[str]) -> str:
-            name, default = match.group(1), match.group(2)
-            found = self.environ.get(name)
-            if found:
-                return found
-            if default is not None:
-                return default
-            self.fault(key, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
-            return "unset"
-
-        return _VARIABLE.sub(replace, value)
-
-    def strings(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        self.read.add(key)
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, list) or not all(isinstance(v, (str, int)) and not isinstance(v, bool) for v in value):
-            self.fault(key, "must be a list of strings")
-            return default
-        return tuple(self.expand(f"{key}[{i}]", str(v)) for i, v in enumerate(value))
-
-    def boolean(self, key: str, default: bool) -> bool:
-        self.read.add(key)
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self.fault(key, f"must be true or false, is {_kind(value)}")
-            return default
-        return value
-
-    def integer(self, key: str, default: int, low: int, high: int) -> int:
-        self.read.add(key)
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if isinstance(value, str):
-            value = self.expand(key, value)
-            value = int(value) if re.fullmatch(r"-?\d{1,18}", value) else value
-        if isinstance(value, bool) or not isinstance(value, int):
-            self.fault(key, f"must be a whole number, is {_kind(value)}")
-            return default
-        if not low <= value <= high:
-            self.fault(key, f"must be from {low} to {high}, is {value}")
-            return default
-        return value
-
-    def duration(self, key: str, default: int | None, low: int, high: int) -> int | None:
-        """Seconds, written as a number or as `90s`, `15m`, `24h`, `7d`."""
-        self.read.add(key)
-        value = self.values.get(key)
-        if value is None:
-            return default
-        match = None if isinstance(value, bool) else _DURATION.fullmatch(self.expand(key, str(value)))
-        if match is None:
-            self.fault(key, "must be a duration such as 90s, 15m, 24h or 7d")
-            return default
-        seconds = int(match.group(1)) * _UNITS[match.group(2)]
-        if not low <= seconds <= high:
-            self.fault(key, f"must be from {_human(low)} to {_human(high)}, is {_human(seconds)}")
-            return default
-        return seconds
-
-    def url(self, key: str, required: bool = False, path_allowed: bool = False) -> str | None:
-        """An http(s) URL without its last slash."""
-        text = self.string(key, required=required)
-        if text is None:
-            return None
-        fault = _url_fault(text, path_allowed)
-        if fault:
-            self.fault(key, fault)
-            return None
-        return text.rstrip("/")
-
-    def ids(self) -> list[tuple[str, _Section]]:
-        """The entries of a mapping whose keys are IDs."""
-        entries: list[tuple[str, _Section]] = []
-        folded: dict[str, str] = {}
-        for key, value in self.values.items():
-            self.read.add(key)
-            if isinstance(key, bool) or not isinstance(key, (str, int)) or not _ID.fullmatch(str(key)):
-                self.fault(key, "an ID is 1 to 32 letters, digits, - and _ (in quotes where YAML reads it otherwise)")
-                continue
-            other = folded.setdefault(str(key).lower(), str(key))
-            if other != str(key):
-                # nginx compares the values of a map without case.
-                self.fault(key, f"differs from {other} only in case, and balancers compare without it")
-            entries.append((str(key), _Section(value, self.at(key), self.faults, self.environ)))
-        return entries
-
-    def done(self) -> None:
-        for key in self.values:
-            if key not in self.read:
-                known = ", ".join(sorted(map(str, self.read)))
-                self.fault(key, f"unknown key; known here: {known}")
-
-
-def _deployment(top: _Section, base: Path) -> Deployment:
+def _deployment(top: Section, base: Path) -> Deployment:
     public_url = top.url("public_url", required=True, path_allowed=True) or "http://unset.invalid"
 
     s = top.section("auth", required=True)
+    secret = s.secret("secret", base)
+    several = tuple(Secret(text) for text in s.strings("secrets") if text)
+    if secret is not None and several:
+        s.fault("secrets", "stands beside secret: write one of the two, the newest secret first")
+    elif secret is None and not several and s.values:
+        s.fault("secret", "is missing, or empty")
     auth = Auth(
-        secret=Secret(s.string("secret", required=bool(s.values)) or ""),
-        redis=_secret(s.string("redis")),
+        secrets=several or (secret or Secret(""),),
+        redis=s.secret("redis", base),
         admins=s.strings("admins"),
         remember=_seconds(s.duration("remember", default=MAX_REMEMBER, low=0, high=MAX_REMEMBER), MAX_REMEMBER),
     )
@@ -340,7 +202,7 @@ def _deployment(top: _Section, base: Path) -> Deployment:
         s.fault("redis", "must be redis://:password@host:6379/0, or rediss:// for TLS")
     s.done()
 
-    records = top.string("records", default="sqlite:///data/records.db") or ""
+    records = str(top.secret("records", base) or "sqlite:///data/records.db")
     records = _records_url(top, records, base)
 
     s = top.section("cookie")
@@ -386,6 +248,20 @@ def _deployment(top: _Section, base: Path) -> Deployment:
     server = Server(workers=s.integer("workers", 2, 1, 64), threads=s.integer("threads", 8, 1, 256))
     s.done()
 
+    s = top.section("limits")
+    limits = Limits(
+        uploads_per_hour=s.integer("uploads_per_hour", 0, 0, 10**9) or None,
+        bytes_per_hour=s.integer("bytes_per_hour", 0, 0, 2**62) or None,
+    )
+    s.done()
+
+    s = top.section("cors")
+    cors_origins = s.strings("origins")
+    for origin in cors_origins:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", origin):
+            s.fault("origins", f"{origin!r} is no origin: write scheme, host and port, such as https://web.example.com")
+    s.done()
+
     legacy_section = top.section("legacy")
     legacy_node = legacy_section.string("node", default="auto")
     legacy = Legacy(
@@ -399,7 +275,7 @@ def _deployment(top: _Section, base: Path) -> Deployment:
         legacy_section.fault("table", "needs `records` in v3.4.0's own MySQL database: its table is read there")
     legacy_section.done()
 
-    nodes = _nodes(top.section("nodes", required=True))
+    nodes = _nodes(top.section("nodes", required=True), base)
     if legacy.node is not None and legacy.node not in {n.id for n in nodes}:
         known = ", ".join(n.id for n in nodes)
         legacy_section.fault("node", f"no such node: {legacy.node}; nodes are {known}, or write auto")
@@ -413,13 +289,16 @@ def _deployment(top: _Section, base: Path) -> Deployment:
         balancer=balancer,
         uploads=uploads,
         legacy=legacy,
+        limits=limits,
+        cors_origins=cors_origins,
         server=server,
         nodes={n.id: n for n in nodes if n.endpoint},
         instances=instances,
+        warnings=tuple(top.warnings),
     )
 
 
-def _nodes(section: _Section) -> list[Node]:
+def _nodes(section: Section, base: Path) -> list[Node]:
     nodes: list[Node] = []
     for node_id, s in section.ids():
         endpoint = s.url("endpoint", required=True)
@@ -428,10 +307,10 @@ def _nodes(section: _Section) -> list[Node]:
             endpoint=endpoint or "",
             sign_endpoint=s.url("sign_endpoint", path_allowed=True) or endpoint or "",
             bucket=s.string("bucket", default="openim") or "openim",
-            access_key=s.string("access_key"),
-            secret_key=_secret(s.string("secret_key")),
+            access_key=s.secret("access_key", base),
+            secret_key=s.secret("secret_key", base),
             region=s.string("region", default="us-east-1") or "us-east-1",
-            session_token=_secret(s.string("session_token")),
+            session_token=s.secret("session_token", base),
             public_read=s.boolean("public_read", default=False),
         )
         if not _BUCKET.fullmatch(node.bucket) or ".." in node.bucket:
@@ -446,7 +325,7 @@ def _nodes(section: _Section) -> list[Node]:
     return nodes
 
 
-def _instances(section: _Section, nodes: list[Node]) -> dict[str, Instance]:
+def _instances(section: Section, nodes: list[Node]) -> dict[str, Instance]:
     instances: dict[str, Instance] = {}
     binds: dict[str, str] = {}
     urls: dict[str, str] = {}
@@ -483,7 +362,7 @@ def _instances(section: _Section, nodes: list[Node]) -> dict[str, Instance]:
     return instances
 
 
-def _records_url(section: _Section, url: str, base: Path) -> str:
+def _records_url(section: Section, url: str, base: Path) -> str:
     """The records' URL with a relative SQLite path made absolute: instances are started from anywhere."""
     if url.startswith("sqlite:///"):
         file = url.removeprefix("sqlite:///")
@@ -495,29 +374,6 @@ def _records_url(section: _Section, url: str, base: Path) -> str:
         return url
     section.fault("records", "must be sqlite:///path/records.db or mysql+pymysql://user:password@host:3306/database")
     return url
-
-
-def _url_fault(text: str, path_allowed: bool) -> str | None:
-    """What is wrong with an URL. Never repeats the URL: it may hold a password."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as e:
-        return f"is no URL: {e}"
-    if parts.scheme not in ("http", "https"):
-        return "must begin with http:// or https://"
-    if not parts.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname) or port == 0:
-        return "must name a host, and a port from 1 to 65535 where it names one"
-    if parts.username is not None or parts.password is not None:
-        return "must not hold a user or password"
-    if parts.query or parts.fragment or "?" in text or "#" in text:
-        return "must not hold a query or fragment"
-    path = parts.path.rstrip("/")
-    if path and not path_allowed:
-        return "must not hold a path"
-    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
-        return "its path must be plain segments of letters, digits and . _ ~ -"
-    return None
 
 
 def _bind_ok(bind: str) -> bool:
@@ -542,21 +398,3 @@ def _host_ok(host: str) -> bool:
 
 def _seconds(value: int | None, default: int) -> int:
     return default if value is None else value
-
-
-def _secret(value: str | None) -> Secret | None:
-    return None if value is None else Secret(value)
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    names = {bool: "true or false", dict: "a mapping", list: "a list", str: "a string", int: "a number", float: "a number"}
-    return names.get(type(value), type(value).__name__)
-
-
-def _human(seconds: int) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

@@ -13,7 +13,7 @@ from app.errors import ArgsError, InternalError, NoPermissionError
 from app.model import ObjectInfo, Record
 from app.names import check_name, object_url
 from app.sealing import FormTicket, Sealer
-from app.uploads import MAX_PART_SIZE, check_texts
+from app.uploads import MAX_PART_SIZE, LimitCalls, check_texts
 
 #: Seconds that a form works; admins may ask for other times, as in those versions.
 EXPIRE = 600
@@ -42,7 +42,10 @@ class Forms:
     change any more.
     """
 
-    def __init__(self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str) -> None:
+    def __init__(
+        self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str, limits: LimitCalls | None
+    ) -> None:
+        self._limits = limits
         self._node = node
         self._records = records
         self._sealer = sealer
@@ -60,6 +63,8 @@ class Forms:
             raise ArgsError("size must be greater than 0")
         if size > MAX_SIZE:
             raise ArgsError(f"size must be at most {MAX_SIZE} bytes: a form is one POST; use multipart uploads")
+        if self._limits is not None:
+            self._limits.begin(identity.user, size)
         seconds = EXPIRE
         if identity.is_admin and request.millisecond:
             seconds = max(1, min(MAX_EXPIRE, request.millisecond // 1000))

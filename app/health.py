@@ -84,6 +84,7 @@ class Monitor:
         except APIError as e:
             if self._refusal is None or self._refusal[1] != e.detail:
                 self._refusal = (time.time(), e.detail)
+                log.error("node %s cannot be used: %s", self._node.id, e.detail)
         except Exception:
             log.exception("probing node %s", self._node.id)
 

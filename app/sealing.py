@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -75,7 +76,7 @@ class Sealer:
     :param secrets: `auth.secret`; more than one while a secret is being changed, the newest first.
     """
 
-    def __init__(self, secrets: list[str]) -> None:
+    def __init__(self, secrets: Sequence[str]) -> None:
         oldest_first = list(reversed(secrets))
         self._uploads: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_UPLOAD_SALT, signer_kwargs=dict(_SIGNER))
         self._forms: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_FORM_SALT, signer_kwargs=dict(_SIGNER))

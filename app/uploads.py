@@ -54,6 +54,10 @@ class RecordCalls(Protocol):
     def put(self, record: Record) -> None: ...
 
 
+class LimitCalls(Protocol):
+    def begin(self, user: str, size: int) -> None: ...
+
+
 def part_limit() -> wire.PartLimit:
     return wire.PartLimit(min_part_size=MIN_PART_SIZE, max_part_size=MAX_PART_SIZE, max_num_size=MAX_PARTS)
 
@@ -85,13 +89,22 @@ class Uploads:
 
     :param api_url: what returned URLs begin with.
     :param expire: seconds that an unfinished upload lives.
+    :param limits: of what one user may begin.
     :param legacy: look for content at v3.4.0's place too, which costs every new upload a call.
     """
 
     def __init__(
-        self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str, expire: int, legacy: bool = False
+        self,
+        node: NodeCalls,
+        records: RecordCalls,
+        sealer: Sealer,
+        api_url: str,
+        expire: int,
+        legacy: bool = False,
+        limits: LimitCalls | None = None,
     ) -> None:
         self._legacy = legacy
+        self._limits = limits
         self._node = node
         self._records = records
         self._sealer = sealer
@@ -130,6 +143,8 @@ class Uploads:
             self._record(ticket, known.key, known.etag, name, identity.user, content_type, cause)
             return wire.Initiated(url=object_url(api_url or self._api_url, name), upload=None)
 
+        if self._limits is not None:
+            self._limits.begin(identity.user, size)
         if ticket.parts == 1 and self._node.write_once:
             # No call to the storage at all: the PUT itself makes the object, and completing looks at it.
             ticket = msgspec.structs.replace(ticket, key=once_key(content_hash))

@@ -326,7 +326,7 @@ def _wait(deployment: Deployment, processes: Processes) -> None:
     :raises Failed: something is not up in time; says what, with the end of the log that tells why.
     """
     limit = time.monotonic() + START_LIMIT
-    token = make_token(deployment.auth.secret, USER, WEB, DAY)
+    token = make_token(deployment.auth.secrets[0], USER, WEB, DAY)
     for instance in deployment.instances.values():
         while (reason := _not_ready(f"http://{instance.bind}")) is not None:
             processes.check()
@@ -377,7 +377,7 @@ def _demonstrate(deployment: Deployment, run: Path) -> None:
     files = run / "files"
     files.mkdir(exist_ok=True)
     for label, keep in (("with the cookie", True), ("no cookies kept", False)):
-        client = Client(deployment.public_url, make_token(deployment.auth.secret, USER, WEB, DAY), keep_cookies=keep)
+        client = Client(deployment.public_url, make_token(deployment.auth.secrets[0], USER, WEB, DAY), keep_cookies=keep)
         seed = f"{now} {label}"
         # Other content each time: what a node has already is not sent again.
         for name, content_type, content in (
@@ -412,7 +412,7 @@ def _with_comment(png: bytes, text: str) -> bytes:
 
 def _explain(deployment: Deployment, config: Path, logs: Path) -> None:
     url = deployment.public_url
-    token = make_token(deployment.auth.secret, USER, WEB, DAY)
+    token = make_token(deployment.auth.secrets[0], USER, WEB, DAY)
     home = Path(sys.executable).parent
     picture = quote(_uploaded[0], safe="/:?&=%")
     print(

@@ -24,11 +24,19 @@ log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
 
 #: As v3.4.0 sends them with every answer, errors included.
-_CORS = {
+_CORS_OPEN = {
     "Access-Control-Allow-Credentials": "false",
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Allow-Methods": "*",
     "Access-Control-Allow-Origin": "*",
+}
+#: To an origin that the deployment lists. With credentials `*` means itself (Fetch standard), so that names are needed.
+_CORS_CREDENTIALS = {
+    "Access-Control-Allow-Credentials": "true",
+    "Access-Control-Allow-Headers": "token, operationID, Content-Type, X-Request-Api",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+}
+_COMMON = {
     "Access-Control-Expose-Headers": "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers,"
     "Cache-Control,Content-Language,Content-Type,Expires,Last-Modified,Pragma,FooBar",
     "Access-Control-Max-Age": "172800",
@@ -74,17 +82,25 @@ def create_app(services: Services) -> Flask:
     app.register_error_handler(Exception, _crashed)
     objects.add_routes(app, services)
     health.add_routes(app, services)
-    app.wsgi_app = _with_headers(app.wsgi_app, list(_CORS.items()), services.instance.id)  # type: ignore[method-assign,assignment]
+    app.wsgi_app = _with_headers(app.wsgi_app, services.instance.id, services.deployment.cors_origins)  # type: ignore[method-assign,assignment]
     return app
 
 
-def _with_headers(wsgi_app: WSGIApplication, cors: list[tuple[str, str]], instance_id: str) -> WSGIApplication:
+def _with_headers(wsgi_app: WSGIApplication, instance_id: str, origins: tuple[str, ...]) -> WSGIApplication:
     """Below Flask's own response handling, which checks every header anew at every request."""
     # Who answered, for people with curl. Not on views, which caches give to everyone.
-    named = [*cors, ("X-OpenIM-Direct-Instance", instance_id)]
+    name = ("X-OpenIM-Direct-Instance", instance_id)
+    open_to_all = [*_CORS_OPEN.items(), *_COMMON.items()]
+    credentials = [*_CORS_CREDENTIALS.items(), *_COMMON.items()]
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        extra = named if environ["REQUEST_METHOD"] == "POST" else cors
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and origin in origins:
+            extra = [*credentials, ("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+        else:
+            extra = open_to_all
+        if environ["REQUEST_METHOD"] == "POST":
+            extra = [*extra, name]
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             return start_response(status, headers + extra, *exc_info)

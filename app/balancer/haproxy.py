@@ -111,6 +111,8 @@ def _instances(deployment: Deployment) -> str:
         f"    http-request set-timeout server {COMPLETE_READ_TIMEOUT}s if {{ path_end /object/complete_multipart_upload }}",
         *(f"    use-server {i} if {{ var(txn.oim_path) -m str {i} }}" for i in deployment.instances),
         "    # A POST is tried on another instance too: every POST of the object API may be repeated.",
+        "    # On a kept connection that a dying instance cut, HAProxy would close the client's without an answer.",
+        "    http-reuse never",
         "    option http-buffer-request",
         "    option redispatch 1",
         f"    retries {max(2, len(deployment.instances))}",
@@ -118,7 +120,8 @@ def _instances(deployment: Deployment) -> str:
         "    option httpchk",
         "    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host openim-direct",
         "    http-check expect status 200",
-        "    default-server check inter 500ms fall 2 rise 1",
+        "    # A refused connection takes a server out at once, until its next good check.",
+        "    default-server check inter 500ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down",
     ]
     lines += [f"    server {i.id} {authority(i.url)} cookie {i.id}" for i in deployment.instances.values()]
     return "\n".join(lines) + "\n"

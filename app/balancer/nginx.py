@@ -176,7 +176,8 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
         "    error_page 400 414 494 505 =400 /.oim_bad;",
         "    error_page 404 @oim_unknown;",
         "    error_page 413 @oim_large;",
-        "    error_page 502 504 =503 @oim_down;",
+        "    error_page 502 504 = @oim_last;",
+        "    recursive_error_pages on;",
         "",
     ]
     for prefix in dict.fromkeys(["", public_path(deployment)]):
@@ -199,6 +200,8 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
             '        if ($oim_s3 = "") { return 404; }',
             "        # Parts of up to 5 GiB stream through, instead of going to a spool file first.",
             "        client_max_body_size 0;",
+            "        error_page 404 @oim_unknown;",
+            "        error_page 502 504 =503 @oim_down;",
             "        proxy_request_buffering off;",
             "        proxy_buffering off;",
             "        proxy_next_upstream off;",
@@ -215,12 +218,19 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
             "        # v3.4.0's other routes are not all repeatable.",
             "        proxy_next_upstream error timeout;",
             "        proxy_read_timeout 60s;",
+            "        error_page 502 504 =503 @oim_down;",
             f"        proxy_pass {scheme}://oim_legacy;",
             "    }",
         ]
     else:
         lines.append("    location / { return 404; }")
     lines += [
+        "    # The last one asked did not answer, but another may have said 503, and why: once more, to give its answer out.",
+        "    location @oim_last {",
+        "        proxy_next_upstream error timeout non_idempotent;",
+        "        error_page 502 504 =503 @oim_down;",
+        f"        proxy_pass http://{'oim' if native else 'oim_hash'}$oim_path;",
+        "    }",
         "    location @oim_unknown {",
         "        default_type text/plain;",
         "        add_header Access-Control-Allow-Origin * always;",

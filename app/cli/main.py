@@ -7,6 +7,7 @@ import click
 from app import __version__
 from app.cli.haproxy import haproxy
 from app.cli.nginx import nginx
+from app.cli.policy import policy
 from app.cli.serve import serve
 from app.cli.token import token
 from app.cli.upload import upload
@@ -18,5 +19,5 @@ def main() -> None:
     """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
 
 
-for command in (serve, nginx, haproxy, upload, token):
+for command in (serve, nginx, haproxy, policy, upload, token):
     main.add_command(command)

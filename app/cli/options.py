@@ -34,7 +34,10 @@ def load_config(file: str) -> Deployment:
     :raises UserError: with every fault of the file, a line each.
     """
     try:
-        return load(file)
+        deployment = load(file)
+        for warning in deployment.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        return deployment
     except ConfigError as e:
         count = len(e.faults)
         raise UserError(f"{count} fault{'s' if count != 1 else ''} in the configuration\n{e}") from None

@@ -18,4 +18,4 @@ def token(user: str, config_file: str, platform: int, hours: int) -> None:
 
     Servers that check token states in Redis do not know such a token.
     """
-    click.echo(make_token(load_config(config_file).auth.secret, user, platform, hours * 3600))
+    click.echo(make_token(load_config(config_file).auth.secrets[0], user, platform, hours * 3600))

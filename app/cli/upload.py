@@ -35,7 +35,7 @@ def upload(
     if api_url is None or given_token is None:
         deployment = load_config(config_file)
         api_url = api_url or deployment.public_url
-        given_token = given_token or make_token(deployment.auth.secret, user, 5, 3600)
+        given_token = given_token or make_token(deployment.auth.secrets[0], user, 5, 3600)
     client = Client(api_url, given_token, keep_cookies=cookies)
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     try:

@@ -99,7 +99,7 @@ def test_every_error_has_a_number_of_its_own() -> None:
 def test_tokens_are_taken_again_only_for_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    auth = Authenticator("s", ("boss",))
+    auth = Authenticator(["s"], ("boss",))
     token = make_token("s", "boss", 10, 3)
     identity = auth.identify(token)
     assert (identity.user, identity.platform, identity.is_admin) == ("boss", 10, True)
@@ -122,7 +122,7 @@ class _Later:
 
 def test_the_memory_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.auth._REMEMBERED", 10)
-    auth = Authenticator("s", ())
+    auth = Authenticator(["s"], ())
     for n in range(35):
         auth.identify(make_token("s", f"u{n}", 1, 60))
         assert len(auth._verified) <= 10
@@ -137,7 +137,7 @@ def test_tokens_without_v3_4_0s_claims(claims: dict[str, object]) -> None:
 
     token = jwt.encode({**claims, "exp": time.time() + 60}, "s", algorithm="HS256")
     with pytest.raises(TokenUnknownError):
-        Authenticator("s", ()).identify(token)
+        Authenticator(["s"], ()).identify(token)
 
 
 def test_a_token_without_expiry_or_of_another_algorithm() -> None:
@@ -149,4 +149,4 @@ def test_a_token_without_expiry_or_of_another_algorithm() -> None:
         jwt.encode({**claims, "exp": 4102444800}, "s", algorithm="HS512"),
     ):
         with pytest.raises(TokenUnknownError):
-            Authenticator("s", ()).identify(token)
+            Authenticator(["s"], ()).identify(token)

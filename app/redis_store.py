@@ -1,4 +1,5 @@
-"""v3.4.0's token states in Redis: a hash `UID_PID_TOKEN_STATUS:<user>:<platform>` of token to state."""
+"""The deployment's Redis: v3.4.0's token states, in hashes `UID_PID_TOKEN_STATUS:<user>:<platform>` of token to state, and
+counters of ours."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _CONNECT_TIMEOUT = 1.0
 _ANSWER_TIMEOUT = 2.0
 
 
-class RedisTokenStates:
+class RedisStore:
     """
     :param url: `redis://:password@host:6379/0`.
     """
@@ -43,6 +44,17 @@ class RedisTokenStates:
             log.error("Redis cannot say the state of a token: %s", type(e).__name__)
             raise DatabaseError(f"the state of the token cannot be asked of Redis ({type(e).__name__}); try again") from e
         return None if found is None else found.decode("ascii", "replace")
+
+    def count(self, key: str, by: int, seconds: int) -> int:
+        """See `limits.Counters`."""
+        try:
+            with self._client.pipeline() as pipeline:
+                pipeline.incrby(key, by)
+                pipeline.expire(key, seconds)
+                return int(pipeline.execute()[0])
+        except (redis.RedisError, OSError) as e:
+            log.error("Redis cannot count: %s", type(e).__name__)
+            raise DatabaseError(f"the user's limit cannot be counted in Redis ({type(e).__name__}); try again") from e
 
     def close(self) -> None:
         self._client.close()
