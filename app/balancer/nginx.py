@@ -225,7 +225,7 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
     else:
         lines.append("    location / { return 404; }")
     lines += [
-        "    # The last one asked did not answer, but another may have said 503, and why: once more, to give its answer out.",
+        "    # The last one asked did not answer, but another may have said 503, and why: once more, for that answer.",
         "    location @oim_last {",
         "        proxy_next_upstream error timeout non_idempotent;",
         "        error_page 502 504 =503 @oim_down;",
