@@ -137,6 +137,18 @@ class AccessURL(msgspec.Struct):
     expire_time: int = msgspec.field(name="expireTime")
 
 
+#: Each POST route under /object/ with what it takes and what it answers; routes and description are made from it.
+ROUTES: dict[str, tuple[type[Any], type[Any]]] = {
+    "part_limit": (PartLimitRequest, PartLimit),
+    "part_size": (PartSizeRequest, PartSize),
+    "initiate_multipart_upload": (InitiateRequest, Initiated),
+    "auth_sign": (AuthSignRequest, Sign),
+    "complete_multipart_upload": (CompleteRequest, Completed),
+    "initiate_form_data": (InitiateFormDataRequest, InitiatedForm),
+    "complete_form_data": (CompleteFormDataRequest, Completed),
+    "access_url": (AccessURLRequest, AccessURL),
+}
+
 RequestT = TypeVar("RequestT")
 _encoder = msgspec.json.Encoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from app import wire
-from app.api import health, objects
+from app.api import health, objects, openapi
 from app.errors import APIError, BodyTooLarge, InternalError
 from app.services import Services
 
@@ -82,6 +82,7 @@ def create_app(services: Services) -> Flask:
     app.register_error_handler(Exception, _crashed)
     objects.add_routes(app, services)
     health.add_routes(app, services)
+    openapi.add_routes(app)
     app.wsgi_app = _with_headers(app.wsgi_app, services.instance.id, services.deployment.cors_origins)  # type: ignore[method-assign,assignment]
     return app
 

@@ -140,14 +140,18 @@ def add_routes(app: Flask, services: Services) -> None:
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
         return f"{deployment.public_url}/i/{owners[0].id}{quote(request.path, safe='/~')}{query}"
 
-    post("part_limit", wire.PartLimitRequest, part_limit)
-    post("part_size", wire.PartSizeRequest, part_size)
-    post("initiate_multipart_upload", wire.InitiateRequest, initiate)
-    post("auth_sign", wire.AuthSignRequest, auth_sign)
-    post("complete_multipart_upload", wire.CompleteRequest, complete)
-    post("initiate_form_data", wire.InitiateFormDataRequest, initiate_form_data)
-    post("complete_form_data", wire.CompleteFormDataRequest, complete_form_data)
-    post("access_url", wire.AccessURLRequest, access_url)
+    views: dict[str, Callable[[Identity, Any], Answer]] = {
+        "part_limit": part_limit,
+        "part_size": part_size,
+        "initiate_multipart_upload": initiate,
+        "auth_sign": auth_sign,
+        "complete_multipart_upload": complete,
+        "initiate_form_data": initiate_form_data,
+        "complete_form_data": complete_form_data,
+        "access_url": access_url,
+    }
+    for route, (shape, _) in wire.ROUTES.items():
+        post(route, shape, views[route])
     app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
 
 

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "health": {"errors"},
     "services": {"auth", "config", "forms", "legacy_ids", "downloads", "forwarding", "health", "sealing", "uploads"},
     "api.health": {"services"},
+    "api.openapi": {"wire"},
     "api.objects": {
         "auth",
         "sealing",
