@@ -18,6 +18,7 @@ from app.legacy_ids import LegacyIDs
 from app.legacy_table import LegacyTable
 from app.limits import Counters, Limits, MemoryCounters
 from app.node import Node
+from app.record_cache import RecordCache
 from app.records import Records
 from app.sealing import Sealer
 from app.services import Services
@@ -48,8 +49,9 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
 
 def create_services(deployment: Deployment, instance_id: str) -> Services:
     instance = deployment.instances[instance_id]
-    nodes = {n.id: Node(n) for n in deployment.nodes.values() if n.access_key is not None}
+    nodes = {n.id: Node(n, own=n.id == instance.node) for n in deployment.nodes.values() if n.access_key is not None}
     own = nodes[instance.node]
+    others = {n.id: n for n in nodes.values() if n is not own}
     legacy = LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
     records = Records(deployment.records, legacy, deployment.legacy.mirror)
     redis = _redis(deployment)
@@ -61,13 +63,21 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
         authenticator=Authenticator(deployment.auth.secrets, deployment.auth.admins, redis, deployment.auth.remember),
         sealer=sealer,
         uploads=Uploads(
-            own, records, sealer, deployment.public_url, deployment.uploads.expire, deployment.legacy.table, limits
+            own,
+            records,
+            sealer,
+            deployment.public_url,
+            deployment.uploads.expire,
+            legacy=deployment.legacy.table,
+            limits=limits,
+            others=others,
         ),
         forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
-        downloads=Downloads(records, nodes, frozenset(deployment.nodes)),
+        downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes)),
         forwarder=Forwarder(instance.id, sealer),
         monitor=Monitor(instance.id, own),
+        peers=tuple(Monitor(instance.id, node, own=False) for node in others.values()),
     )
 
 
@@ -91,5 +101,6 @@ def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
 def create_instance(deployment: Deployment, instance_id: str) -> Flask:
     """The WSGI application of one instance, its background probe started."""
     services = create_services(deployment, instance_id)
-    services.monitor.start()
+    for monitor in (services.monitor, *services.peers):
+        monitor.start()
     return create_app(services)

@@ -69,6 +69,11 @@ class Uploads(msgspec.Struct, frozen=True):
     expire: int
 
 
+class Views(msgspec.Struct, frozen=True):
+    #: Seconds within which a name that is uploaded again shows its new content; balancers keep redirects that long.
+    cache: int
+
+
 class Legacy(msgspec.Struct, frozen=True):
     """What a v3.4.0 deployment left behind."""
 
@@ -124,6 +129,7 @@ class Deployment(msgspec.Struct, frozen=True):
     cookie: Cookie
     balancer: Balancer
     uploads: Uploads
+    views: Views
     legacy: Legacy
     limits: Limits
     #: Origins whose scripts may send cookies along (CORS with credentials).
@@ -248,6 +254,10 @@ def _deployment(top: Section, base: Path) -> Deployment:
     server = Server(workers=s.integer("workers", 2, 1, 64), threads=s.integer("threads", 8, 1, 256))
     s.done()
 
+    s = top.section("views")
+    views = Views(cache=_seconds(s.duration("cache", default=5, low=0, high=60), 5))
+    s.done()
+
     s = top.section("limits")
     limits = Limits(
         uploads_per_hour=s.integer("uploads_per_hour", 0, 0, 10**9) or None,
@@ -288,6 +298,7 @@ def _deployment(top: Section, base: Path) -> Deployment:
         cookie=cookie,
         balancer=balancer,
         uploads=uploads,
+        views=views,
         legacy=legacy,
         limits=limits,
         cors_origins=cors_origins,

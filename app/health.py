@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two probes; a node that returns is used again after one.
 INTERVAL = 1.0
+#: The same for other instances' nodes, which are only asked what they hold.
+PEER_INTERVAL = 3.0
 
 
 class Probed(Protocol):
@@ -40,9 +42,13 @@ class Readiness(msgspec.Struct):
 
 
 class Monitor:
-    """Probes one node, every second, in a thread of its own."""
+    """Probes one node, in a thread of its own.
 
-    def __init__(self, instance_id: str, node: Probed) -> None:
+    :param own: the instance's own node, which is probed more often, and tried for write-once PUTs.
+    """
+
+    def __init__(self, instance_id: str, node: Probed, own: bool = True) -> None:
+        self._own = own
         self._instance_id = instance_id
         self._node = node
         self._latency: float | None = None
@@ -76,7 +82,7 @@ class Monitor:
         try:
             self._latency = self._node.probe()
             self._refusal = None
-            if not self._put_probed:
+            if self._own and not self._put_probed:
                 self._node.probe_put()
                 self._put_probed = True
         except NetworkError:
@@ -91,5 +97,5 @@ class Monitor:
     def _run(self) -> None:
         while True:
             self.probe()
-            if self._stop.wait(INTERVAL):
+            if self._stop.wait(INTERVAL if self._own else PEER_INTERVAL):
                 return

@@ -77,9 +77,13 @@ class Node:
     where the node refuses for good.
 
     :param config: with both keys.
+    :param own: the instance's own node, whose bucket is made where it is not there.
     """
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, own: bool = True) -> None:
+        self._own = own
+        #: Whether the last probe was answered; `down_since` is set by calls too.
+        self._answered = False
         if config.access_key is None or config.secret_key is None:
             raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
         self.id = config.id
@@ -98,6 +102,11 @@ class Node:
         #: Unix time since when the node has not answered, or None.
         self.down_since: float | None = None
         self.down_reason = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node answered its last probe, and no call since found it down."""
+        return self._answered and self.down_since is None
 
     # Calls to the storage
 
@@ -198,9 +207,9 @@ class Node:
         """
         start = time.monotonic()
         try:
-            if not self._prober.bucket_exists(bucket_name=self.bucket):
+            if not self._prober.bucket_exists(bucket_name=self.bucket) and self._own:
                 self._make_bucket()
-            if self._public_read and not self._public_policy_seen:
+            if self._own and self._public_read and not self._public_policy_seen:
                 self._open_to_readers()
         except S3Error as e:
             if e.code in _BUSY_CODES:
@@ -210,6 +219,7 @@ class Node:
             raise self._went_down(_sdk_reason(e)) from e
         except MinioException as e:
             raise self._went_down(f"an answer that is not S3's, {type(e).__name__}") from e
+        self._answered = True
         if self.down_since is not None:
             log.warning("node %s answers again after %.1f s", self.id, time.time() - self.down_since)
             self.down_since, self.down_reason = None, ""

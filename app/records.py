@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 #: Milliseconds that a write waits for another process's write to end. Writes take a millisecond each.
 _SQLITE_BUSY_MS = 8000
 
+_SAME_HASH = 8
+
 _metadata = sa.MetaData()
 _objects = sa.Table(
     "openim_direct_object",
@@ -66,11 +68,7 @@ class Records:
         self._engine = _engine(self._url)
         columns = _objects.c
         self._select = sa.select(_objects).where(columns.name == sa.bindparam("of_name"))
-        self._select_hash = (
-            sa.select(_objects)
-            .where(columns.hash == sa.bindparam("of_hash"), columns.node == sa.bindparam("of_node"))
-            .limit(1)
-        )
+        self._select_hash = sa.select(_objects).where(columns.hash == sa.bindparam("of_hash")).limit(_SAME_HASH)
         self._upsert = _upsert(self._engine.dialect.name)
         self._insert = _insert_if_absent(self._engine.dialect.name)
         self._prepared = False
@@ -82,11 +80,11 @@ class Records:
                 return self._legacy.get(connection, name)
         return None if row is None else _record(row)
 
-    def find(self, content_hash: str, node: str) -> Record | None:
-        """A record of this content on this node, whatever its name."""
+    def find(self, content_hash: str) -> list[Record]:
+        """Some records of this content, whatever their names: a picture that is forwarded a lot has thousands."""
         with self._connection() as connection:
-            row = connection.execute(self._select_hash, {"of_hash": content_hash, "of_node": node}).first()
-        return None if row is None else _record(row)
+            rows = connection.execute(self._select_hash, {"of_hash": content_hash}).all()
+        return [_record(row) for row in rows]
 
     def put(self, record: Record) -> None:
         """Make or replace the record of a name: one uploaded again shows its new content."""

@@ -27,4 +27,6 @@ class Services:
     legacy_ids: LegacyIDs | None
     downloads: Downloads
     forwarder: Forwarder
+    #: Of the own node, and of the others that this instance holds keys for.
     monitor: Monitor
+    peers: tuple[Monitor, ...]

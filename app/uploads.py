@@ -7,13 +7,14 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from app import wire
 from app.auth import Identity
-from app.errors import ArgsError, InternalError, NoPermissionError
+from app.errors import ArgsError, InternalError, NetworkError, NoPermissionError
 from app.model import InvalidParts, NoSuchUpload, ObjectInfo, PartInfo, Record
 from app.names import check_name, object_url
 from app.sealing import Sealer, Ticket
@@ -50,8 +51,17 @@ class NodeCalls(Protocol):
 class RecordCalls(Protocol):
     """What an upload needs of the records."""
 
-    def find(self, content_hash: str, node: str) -> Record | None: ...
+    def find(self, content_hash: str) -> list[Record]: ...
     def put(self, record: Record) -> None: ...
+
+
+class OtherNode(Protocol):
+    """What is asked of a node that another instance serves."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    def stat(self, key: str) -> ObjectInfo | None: ...
 
 
 class LimitCalls(Protocol):
@@ -89,6 +99,7 @@ class Uploads:
 
     :param api_url: what returned URLs begin with.
     :param expire: seconds that an unfinished upload lives.
+    :param others: other nodes that this instance holds keys for; known content on them is not sent again.
     :param limits: of what one user may begin.
     :param legacy: look for content at v3.4.0's place too, which costs every new upload a call.
     """
@@ -102,9 +113,11 @@ class Uploads:
         expire: int,
         legacy: bool = False,
         limits: LimitCalls | None = None,
+        others: Mapping[str, OtherNode] | None = None,
     ) -> None:
         self._legacy = legacy
         self._limits = limits
+        self._others = others or {}
         self._node = node
         self._records = records
         self._sealer = sealer
@@ -140,6 +153,7 @@ class Uploads:
 
         known = self._known(ticket)
         if known is not None:
+            ticket = msgspec.structs.replace(ticket, node=known.node)
             self._record(ticket, known.key, known.etag, name, identity.user, content_type, cause)
             return wire.Initiated(url=object_url(api_url or self._api_url, name), upload=None)
 
@@ -234,14 +248,27 @@ class Uploads:
         return found.etag
 
     def _known(self, ticket: Ticket) -> Record | None:
-        """A record of the same content, if the node itself says that it is there: the record alone may have outlived it."""
-        record = self._records.find(ticket.hash, ticket.node)
-        if record is None and self._legacy:
-            return self._known_to_v340(ticket)
-        if record is None or record.size != ticket.size:
-            return None
-        found = self._node.stat(record.key)
-        return record if found is not None and found.size == record.size and found.etag == record.etag else None
+        """A record of the same content, if its node itself says that it is there: the record alone may have outlived it.
+
+        On the own node, else on another that answers: forwarding a picture across nodes moves no byte.
+        """
+        records = [r for r in self._records.find(ticket.hash) if r.size == ticket.size]
+        for record in sorted(records, key=lambda r: r.node != ticket.node):
+            if record.node == ticket.node:
+                found = self._node.stat(record.key)
+            else:
+                other = self._others.get(record.node)
+                if other is None or not other.ready:
+                    continue
+                try:
+                    found = other.stat(record.key)
+                except (NetworkError, InternalError):
+                    continue
+            if found is not None and found.size == record.size and found.etag == record.etag:
+                return record
+            # One look is enough: the others most likely name the same object.
+            break
+        return self._known_to_v340(ticket) if self._legacy and not records else None
 
     def _known_to_v340(self, ticket: Ticket) -> Record | None:
         """The same content where v3.4.0 put it, which only its own completion writes to."""

@@ -365,6 +365,10 @@ class API:
         )
         return str(done["url"])
 
+    def shows(self, url: str, content: bytes) -> bool:
+        """Whether a view gives this content, within the seconds that a balancer may keep the redirect of older content."""
+        return bool(wait_for(f"{url} to show it", lambda: self.get(url).content == content, timeout=7))
+
     def get(self, url: str, **more: Any) -> requests.Response:
         return self.session.get(url, timeout=90, **more)
 

@@ -121,6 +121,9 @@ def add_routes(app: Flask, services: Services) -> None:
         except ElsewhereError as e:
             return forward(e.node)
 
+    # A record may be a second old already, in a worker's cache.
+    kept = deployment.views.cache - 1
+
     def view(rest: str) -> Response:
         name = _requested_name(rest)
         try:
@@ -128,8 +131,12 @@ def add_routes(app: Flask, services: Services) -> None:
             location = found.url
         except ElsewhereError as e:
             location = elsewhere(e.node)
-        # An uploaded name shows its new content at once; what is cached is the content, by its signed URL.
+        # Browsers ask again, since a name may be uploaded again; what they keep is the content, by its signed URL.
         headers = {"Location": location, "Cache-Control": "no-cache"}
+        if kept > 0:
+            # nginx's own header for itself, which it takes off: for some seconds it answers without asking. It stands
+            # first, since nginx before 1.23 takes the first of the two.
+            headers = {"X-Accel-Expires": str(kept), **headers}
         return Response(status=302, headers=headers, content_type="application/json")
 
     def elsewhere(node_id: str) -> str:

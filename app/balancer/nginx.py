@@ -22,6 +22,13 @@ from app.config import Deployment, Instance
 from app.errors import APIError, ArgsError, NetworkError
 from app.forwarding import MARK_HEADER
 
+#: Redirects of views are the same for everyone. HEAD is a key of its own: its redirect is signed for HEAD.
+_CACHE = [
+    "        proxy_cache oim_views;",
+    '        proxy_cache_key "$request_method$http_host$request_uri";',
+    "        proxy_cache_convert_head off;",
+    "        proxy_cache_lock on;",
+]
 _MAP_WORDS = {"default", "hostnames", "include", "volatile"}
 
 
@@ -39,11 +46,22 @@ def render(
     :param native: pin by `sticky route` (open source since nginx 1.29.6) instead of maps and an upstream per instance.
     :raises RenderError: says which key is missing.
     """
-    http = "\n".join([_maps(deployment, native), _upstreams(deployment, native), _server(deployment, full, native)])
+    parts = [_maps(deployment, native), _upstreams(deployment, native), _server(deployment, full, native)]
+    if deployment.views.cache > 1:
+        parts.insert(0, _cache_zone(run_dir))
+    http = "\n".join(parts)
     note = "# Rendered by `openim-direct nginx` from instances.yaml; change that, and render again.\n"
     if not full:
         return note + "# To be included in an http block.\n\n" + http
     return note + _main(run_dir, user) + _indent(http) + "}\n"
+
+
+def _cache_zone(run_dir: str | None) -> str:
+    place = f"{run_dir}/views" if run_dir is not None else "/var/cache/openim-direct"
+    return (
+        "# Redirects of views, for the seconds that the instances allow (views.cache).\n"
+        f"proxy_cache_path {place} levels=1:2 keys_zone=oim_views:10m max_size=256m inactive=60s use_temp_path=off;\n"
+    )
 
 
 def _main(run_dir: str | None, user: str | None) -> str:
@@ -183,7 +201,10 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
     for prefix in dict.fromkeys(["", public_path(deployment)]):
         lines += [
             f"    location = {prefix}/object {{ return 404; }}",
-            f"    location {prefix}/object/ {{ proxy_pass http://{by_cookie}$oim_path; }}",
+            f"    location {prefix}/object/ {{",
+            *(_CACHE if deployment.views.cache > 1 else []),
+            f"        proxy_pass http://{by_cookie}$oim_path;",
+            "    }",
             f"    location = {prefix}/object/complete_multipart_upload {{",
             f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
             f"        proxy_pass http://{by_cookie}$oim_path;",

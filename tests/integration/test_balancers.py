@@ -182,7 +182,9 @@ def test_a_pinned_client_gets_a_stand_in_and_is_back_on_its_own(stack: Stack) ->
             assert answer.json()["errCode"] == 0, answer.text
             # A stand-in that set its cookie would keep the client for good.
             assert "Set-Cookie" not in answer.headers
-            stand_ins.add(answer.headers["X-OpenIM-Direct-Instance"])
+            if n > 0:
+                # The first may be the one by which the balancer finds out, and goes where that try leads.
+                stand_ins.add(answer.headers["X-OpenIM-Direct-Instance"])
         assert len(stand_ins) == 1
         assert "i1" not in stand_ins
     finally:

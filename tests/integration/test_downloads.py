@@ -140,3 +140,68 @@ def test_only_the_bucket_is_reachable_through_the_balancer(api: API) -> None:
     ):
         assert api.get(api.url + path).status_code == 404, path
     assert api.get(f"{api.url}/s3/m1/openim/openim/data/hash/x").status_code == 403
+
+
+def test_hot_views_come_from_the_balancers_cache(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    """While it is fresh no instance is asked; HEAD has an entry of its own, and nothing of one client is kept."""
+    with running(Stack(tmp_path, nodes, {"i1": "m1"})) as stack:
+        api = stack.api()
+        content = os.urandom(100)
+        url = api.upload(content, "u1/hot.png")
+        missing = f"{stack.url}/object/u1/missing"
+        first = api.get(url, allow_redirects=False)
+        assert "X-Accel-Expires" not in first.headers
+        head = api.session.head(url, allow_redirects=True, timeout=10)
+        assert (head.status_code, head.headers["Content-Length"]) == (200, "100")
+        assert api.get(missing).status_code == 404
+        stack.instances["i1"].kill()
+        kept = api.get(url, allow_redirects=False)
+        assert (kept.status_code, kept.headers["Location"]) == (302, first.headers["Location"])
+        assert "Set-Cookie" not in kept.headers
+        assert api.get(url).content == content
+        assert api.session.head(url, allow_redirects=True, timeout=10).status_code == 200
+        # What was not there was not kept, and the cache ends within views.cache.
+        assert api.get(missing).status_code == 503
+        time.sleep(5)
+        assert api.get(url).status_code == 503
+        stack.instances["i1"].start()
+        stack.wait_ready("i1")
+        assert api.get(url).content == content
+
+
+def test_known_content_of_another_node_is_not_sent_again(
+    stack: Stack, i1: API, i2: API, nodes: dict[str, MinIONode]
+) -> None:
+    """Forwarding a picture across nodes moves no byte; the other node was asked first."""
+    content = os.urandom(5000)
+    before = {n: set(node.keys()) for n, node in nodes.items()}
+    i1.upload(content, "u1/far")
+    begun = i2.initiate(content, "u1/near", contentType="image/gif")
+    assert begun["upload"] is None
+    answer = i2.get(f"{i2.url}/object/u1/near")
+    assert (answer.content, answer.headers["Content-Type"]) == (content, "image/gif")
+    assert set(nodes["m2"].keys()) == before["m2"]
+    (key,) = set(nodes["m1"].keys()) - before["m1"]
+    nodes["m1"].client().remove_object(bucket_name="openim", object_name=key)
+    assert i2.initiate(content, "u1/near")["upload"] is not None
+
+
+def test_content_of_a_node_that_is_down_is_sent_again(tmp_path: Path) -> None:
+    made = {n: MinIONode(n, tmp_path / n) for n in ("m1", "m2")}
+    for node in made.values():
+        node.start()
+    try:
+        for node in made.values():
+            node.wait()
+        with running(Stack(tmp_path, made, {"i1": "m1", "i2": "m2"}, balancer=None)) as stack:
+            one, two = (stack.api(stack.instance_url(i)) for i in ("i1", "i2"))
+            content = os.urandom(500)
+            one.upload(content, "u1/a")
+            made["m1"].process.kill()
+            start = time.monotonic()
+            assert two.upload(content, "u1/b")
+            assert time.monotonic() - start < 5
+            assert two.get(f"{two.url}/object/u1/b").content == content
+    finally:
+        for node in made.values():
+            node.process.stop()

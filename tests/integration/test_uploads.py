@@ -187,9 +187,9 @@ def test_part_hashes_that_do_not_fit_the_upload(i1: API, small: bytes) -> None:
 @pytest.mark.parametrize("size", [4096, PART + 4096])
 def test_completing_again_answers_the_same(api: API, size: int) -> None:
     content = os.urandom(size)
-    begun = api.initiate(content, "u1/twice")
+    begun = api.initiate(content, f"u1/twice-{size}")
     api.put(content, begun)
-    body = api.complete_body(content, begun["upload"]["uploadID"], "u1/twice")
+    body = api.complete_body(content, begun["upload"]["uploadID"], f"u1/twice-{size}")
     urls = {api.ok("complete_multipart_upload", body)["url"] for _ in range(3)}
     assert len(urls) == 1
     assert api.get(urls.pop()).content == content
@@ -198,16 +198,16 @@ def test_completing_again_answers_the_same(api: API, size: int) -> None:
 @pytest.mark.parametrize("size", [4096, PART + 4096])
 def test_many_complete_at_once(api: API, size: int) -> None:
     content = os.urandom(size)
-    begun = api.initiate(content, "u1/crowd")
+    begun = api.initiate(content, f"u1/crowd-{size}")
     api.put(content, begun)
-    body = api.complete_body(content, begun["upload"]["uploadID"], "u1/crowd")
+    body = api.complete_body(content, begun["upload"]["uploadID"], f"u1/crowd-{size}")
 
     def complete(_: int) -> int:
         return int(API(api.url, api.token, "u1").post("complete_multipart_upload", body).json()["errCode"])
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(complete, range(16))) == {0}
-    assert api.get(f"{api.url}/object/u1/crowd").content == content
+    assert api.get(f"{api.url}/object/u1/crowd-{size}").content == content
 
 
 def test_two_uploads_of_the_same_content_at_once(i1: API, small: bytes) -> None:
@@ -235,16 +235,16 @@ def i1_public(_: API, begun: dict[str, str]) -> str:
 def test_already_there_is_said_only_after_asking_the_node(i1: API, nodes: dict[str, MinIONode], size: int) -> None:
     content = os.urandom(size)
     before = set(nodes["m1"].keys())
-    i1.upload(content, "u1/gone")
+    i1.upload(content, f"u1/gone-{size}")
     (key,) = set(nodes["m1"].keys()) - before
     client = nodes["m1"].client()
     client.remove_object(bucket_name="openim", object_name=key)
-    assert i1.initiate(content, "u1/gone")["upload"] is not None
+    assert i1.initiate(content, f"u1/gone-{size}")["upload"] is not None
     # Something else at the key, of the same length, is not that content either.
     import io
 
     client.put_object(bucket_name="openim", object_name=key, data=io.BytesIO(bytes(size)), length=size)
-    assert i1.initiate(content, "u1/gone")["upload"] is not None
+    assert i1.initiate(content, f"u1/gone-{size}")["upload"] is not None
     client.remove_object(bucket_name="openim", object_name=key)
 
 
@@ -253,10 +253,10 @@ def test_a_name_uploaded_again_shows_the_new_content(api: API) -> None:
     old, new = os.urandom(100), os.urandom(200)
     url = api.upload(old, "u1/overwritten")
     assert api.upload(new, "u1/overwritten") == url
-    assert api.get(url).content == new
+    assert api.shows(url, new)
     # Also where the new content is known already, and no byte is sent.
     assert api.initiate(old, "u1/overwritten")["upload"] is None or api.upload(old, "u1/overwritten")
-    assert api.get(url).content == old
+    assert api.shows(url, old)
 
 
 def test_names_are_compared_byte_for_byte(api: API) -> None:

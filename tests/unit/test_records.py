@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import DatabaseError
 from app.model import Record
+from app.record_cache import RecordCache
 from app.records import Records
 
 
@@ -53,9 +54,8 @@ def test_a_name_has_one_record_and_content_is_found(tmp_path: Path) -> None:
     records.put(record("a", hash="h2", size=7))
     assert records.get("a") == record("a", hash="h2", size=7)
     assert records.get("A") is None
-    assert records.find("h2", "m1") == records.get("a")
-    assert records.find("h2", "m2") is None
-    assert records.find("h1", "m1") is None
+    assert records.find("h2") == [records.get("a")]
+    assert records.find("h1") == []
     records.close()
 
 
@@ -76,3 +76,45 @@ def test_a_locked_database_is_an_error_and_goes_on_afterwards(tmp_path: Path, mo
     records.put(record("after"))
     assert records.get("after") is not None
     records.close()
+
+
+class Flaky:
+    """A database that can be switched off, and counts."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Record] = {}
+        self.down, self.asked = False, 0
+
+    def get(self, name: str) -> Record | None:
+        self.asked += 1
+        if self.down:
+            raise DatabaseError("down")
+        return self.rows.get(name)
+
+    def add(self, made: Record) -> None:
+        self.rows[made.name] = made
+
+
+def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    database = Flaky()
+    cache = RecordCache(database)
+    assert cache.get("a") is None
+    # What is not there is asked for each time.
+    cache.add(record("a"))
+    assert cache.get("a") == record("a")
+    database.rows["a"] = record("a", size=2)
+    asked = database.asked
+    assert cache.get("a") == record("a")
+    assert database.asked == asked
+    now += 1.1
+    assert cache.get("a") == record("a", size=2)
+    database.down = True
+    now += 200
+    assert cache.get("a") == record("a", size=2)
+    with pytest.raises(DatabaseError):
+        cache.get("b")
+    now += 200
+    with pytest.raises(DatabaseError):
+        cache.get("a")
