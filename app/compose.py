@@ -98,6 +98,34 @@ def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
     return Limits(counters, limits.uploads_per_hour, limits.bytes_per_hour)
 
 
+class _Neighbours:
+    """What `checks` asks; see `checks.Asked`."""
+
+    def __init__(self, records: Records, redis: RedisStore | None) -> None:
+        self._records = records
+        self._redis = redis
+
+    def records(self) -> None:
+        self._records.prepare()
+
+    def legacy_table(self) -> None:
+        self._records.check_legacy()
+
+    def redis(self) -> None:
+        if self._redis is not None:
+            self._redis.ping()
+
+
+def create_nodes(deployment: Deployment) -> dict[str, Node]:
+    """Every node that the file holds keys for."""
+    return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
+
+
+def create_neighbours(deployment: Deployment) -> _Neighbours:
+    legacy = LegacyTable("") if deployment.legacy.table else None
+    return _Neighbours(Records(deployment.records, legacy), _redis(deployment))
+
+
 def create_instance(deployment: Deployment, instance_id: str) -> Flask:
     """The WSGI application of one instance, its background probe started."""
     services = create_services(deployment, instance_id)

@@ -94,6 +94,10 @@ class TokenNotExistError(APIError):
     name = "TokenNotExistError"
 
 
+class ImportFault(Exception):
+    """Settings of v3.4.0 that cannot be carried over; one a line. For people at the command line, not for clients."""
+
+
 class UnavailableError(APIError):
     """Something this request needs is down: HTTP 503, so that the balancer tries another instance."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import time
 import xml.etree.ElementTree as ET
@@ -18,8 +19,10 @@ from xml.sax.saxutils import escape
 
 import urllib3
 from minio import Minio
+from minio.credentials.providers import StaticProvider
 from minio.datatypes import PostPolicy
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from app.config import Node as NodeConfig
@@ -92,6 +95,7 @@ class Node:
         self._public_read = config.public_read
         self._public_policy_seen = False
         keys = config.access_key, config.secret_key, config.region, config.session_token
+        self._keys = config.access_key, config.secret_key, config.session_token
         self._call_signer = Presigner(config.endpoint, *keys)
         self._client_signer = Presigner(config.sign_endpoint, *keys)
         self._pool = Pool(config.endpoint, CONNECT_TIMEOUT)
@@ -128,6 +132,13 @@ class Node:
         except _Refused as e:
             if e.code == "NoSuchKey":
                 return b""
+            raise self._refusal(e) from None
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object, whatever was there."""
+        try:
+            self._call("PUT", key, body=body)
+        except _Refused as e:
             raise self._refusal(e) from None
 
     def copy(self, source: str, target: str, etag: str) -> None:
@@ -276,6 +287,45 @@ class Node:
             log.info("node %s: everyone may read the bucket %s now", self.id, self.bucket)
         # Asked once, not at every probe.
         self._public_policy_seen = True
+
+    def diagnose(self) -> tuple[str, Response | None]:
+        """Ask for the bucket in a way that is answered with the cause of a refusal: S3's error code, "" where all is well,
+        and the answer itself.
+
+        :raises NetworkError: the node does not answer.
+        """
+        url = self._call_signer.presign("GET", self.bucket, "", _CALL_EXPIRES, {"location": ""})
+        try:
+            response = self._pool.request("GET", url[len(self._endpoint) :], READ_TIMEOUT)
+        except Unreachable as e:
+            raise self._went_down(str(e)) from e
+        return ("" if response.status == 200 else _refused(response).code), response
+
+    def make_missing_bucket(self) -> None:
+        """
+        :raises InternalError: these keys may not.
+        """
+        try:
+            self._make_bucket()
+        except S3Error as e:
+            raise self._refusal(_Refused(str(e.code), str(e.message)), quiet=True) from e
+
+    def unfinished_expiry(self) -> int | None:
+        """Seconds after which MinIO removes unfinished multipart uploads; None where these keys may not ask (it is an
+        admin's setting, 24 h by default)."""
+        parts = urlsplit(self._endpoint)
+        admin = MinioAdmin(
+            endpoint=parts.netloc,
+            credentials=StaticProvider(*self._keys),
+            secure=parts.scheme == "https",
+            http_client=urllib3.PoolManager(timeout=PROBE_TIMEOUT, retries=False),
+        )
+        try:
+            found = re.search(r"stale_uploads_expiry=(\d+)([smh])", str(admin.config_get("api")))
+        except (MinioException, HTTPError, OSError, ValueError, UnboundLocalError):
+            # The last is what the SDK makes of a refusal here.
+            return None
+        return int(found.group(1)) * {"s": 1, "m": 60, "h": 3600}[found.group(2)] if found else None
 
     def close(self) -> None:
         """Close kept connections."""

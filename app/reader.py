@@ -18,6 +18,21 @@ _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)?")
 _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def load_yaml(text: str) -> Any:
+    """A YAML document.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as e:
+        raise ValueError(str(e)) from None
+
+
+def dump_yaml(document: Any) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
 class Secret(str):
     """A string that does not show in `repr`, and so in no log line of a structure that holds it."""
 

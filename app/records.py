@@ -99,6 +99,21 @@ class Records:
         with self._connection() as connection:
             connection.execute(self._insert, _values(record))
 
+    def check_legacy(self) -> None:
+        """
+        :raises DatabaseError: v3.4.0's table is not there, or may not be read.
+        """
+        if self._legacy is None:
+            return
+        try:
+            with self._engine.connect() as connection:
+                self._legacy.get(connection, "openim-direct check")
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
+            raise DatabaseError(
+                "v3.4.0's table `object` cannot be read: is `records` v3.4.0's own database, and has it run there? Else "
+                "set legacy.table to false"
+            ) from e
+
     def prepare(self) -> None:
         """Make the table where it is missing; the first call does it too. Several processes may do it at once."""
         with self._connection():

@@ -56,5 +56,16 @@ class RedisStore:
             log.error("Redis cannot count: %s", type(e).__name__)
             raise DatabaseError(f"the user's limit cannot be counted in Redis ({type(e).__name__}); try again") from e
 
+    def ping(self) -> None:
+        """
+        :raises DatabaseError: Redis does not answer, or refuses the login; says which.
+        """
+        try:
+            self._client.ping()
+        except redis.AuthenticationError as e:
+            raise DatabaseError("Redis refuses the login: the password or user in auth.redis is wrong") from e
+        except (redis.RedisError, OSError) as e:
+            raise DatabaseError(f"Redis does not answer ({type(e).__name__}): is the address in auth.redis right?") from e
+
     def close(self) -> None:
         self._client.close()

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Finds, installs or builds a program that openim-direct works with but does not bring along:
 #
-#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis
+#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|systemd-analyze
 #
 # prints its absolute path on stdout; what it does meanwhile, and why it cannot, goes to stderr. Sourced, it defines the
 # function `tool` with the same argument. All that it makes lies under $OPENIM_DIRECT_HOME (.openim-direct by default),
 # but for packages that apt installs when it runs as root.
 #
-# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN and REDIS_BIN name a program of your own.
+# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, REDIS_BIN and FAKETIME_BIN name a program of your own.
 
 # The last published source; MinIO's own downloads have ended.
 TOOLS_MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
@@ -31,8 +31,10 @@ tools_main() {
     haproxy) tools_program haproxy "${HAPROXY_BIN:-}" HAPROXY_BIN haproxy haproxy || tools_missing haproxy haproxy ;;
     mariadb) tools_program mariadbd "${MARIADB_BIN:-}" MARIADB_BIN mariadb-server mariadb || tools_missing mariadbd mariadb-server ;;
     redis) tools_program redis-server "${REDIS_BIN:-}" REDIS_BIN redis-server redis-server || tools_missing redis-server redis-server ;;
+    faketime) tools_program faketime "${FAKETIME_BIN:-}" FAKETIME_BIN faketime faketime || tools_missing faketime faketime ;;
+    systemd-analyze) tools_program systemd-analyze "" SYSTEMD_ANALYZE_BIN systemd systemd || tools_missing systemd-analyze systemd ;;
     *)
-        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis" >&2
+        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|systemd-analyze" >&2
         exit 2
         ;;
     esac

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from app import __version__
+from app.cli.check import check
 from app.cli.haproxy import haproxy
+from app.cli.import_config import import_config
 from app.cli.nginx import nginx
 from app.cli.policy import policy
 from app.cli.serve import serve
@@ -19,5 +21,5 @@ def main() -> None:
     """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
 
 
-for command in (serve, nginx, haproxy, policy, upload, token):
+for command in (serve, check, nginx, haproxy, policy, import_config, upload, token):
     main.add_command(command)
