@@ -80,7 +80,16 @@ class MariaDB:
 
     def connect(self, database: str | None = None) -> pymysql.connections.Connection[Any]:
         return pymysql.connect(
-            host="127.0.0.1", port=self.port, user="root", password="", database=database, autocommit=True, charset="utf8mb4"
+            host="127.0.0.1",
+            port=self.port,
+            user="root",
+            password="",
+            database=database,
+            autocommit=True,
+            charset="utf8mb4",
+            connect_timeout=5,
+            read_timeout=30,
+            write_timeout=30,
         )
 
     def execute(self, statement: str, arguments: tuple[Any, ...] = (), database: str | None = None) -> list[tuple[Any, ...]]:
@@ -129,7 +138,7 @@ class Redis:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url)
+        return redis.Redis.from_url(self.url, socket_timeout=10, socket_connect_timeout=5)
 
     def start(self) -> None:
         self.process.start()

@@ -378,6 +378,14 @@ def put_part(part: dict[str, Any], content: bytes) -> requests.Response:
     return requests.put(part["url"], data=content, headers=headers, timeout=60)
 
 
+def same(got: bytes, wanted: bytes) -> bool:
+    """Whether two contents are equal. Not by `==` in an assert: on a failure pytest's diff of megabytes takes hours."""
+    if got != wanted:
+        told = [f"{len(c)} bytes, MD5 {hashlib.md5(c).hexdigest()}, {c[:60]!r}" for c in (got, wanted)]
+        raise AssertionError(f"other content: {told[0]} where there should be {told[1]}")
+    return True
+
+
 def part_hashes(content: bytes, part_size: int = PART) -> list[str]:
     return [hashlib.md5(content[o : o + part_size]).hexdigest() for o in range(0, len(content), part_size)]
 

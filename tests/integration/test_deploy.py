@@ -10,7 +10,7 @@ from typing import Any
 import requests
 import yaml
 
-from tests.stack import PART, REPO, MinIONode, Process, Stack, free_port, program, running, wait_for
+from tests.stack import PART, REPO, MinIONode, Process, Stack, free_port, program, running, same, wait_for
 
 
 def test_the_one_domain_layout(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
@@ -48,7 +48,7 @@ def test_the_one_domain_layout(tmp_path: Path, nodes: dict[str, MinIONode]) -> N
                     content = os.urandom(size)
                     url = api.upload(content, f"{name}-{instance}")
                     assert url.startswith(f"{domain}/api/object/u1/")
-                    assert api.get(url).content == content
+                    assert same(api.get(url).content, content)
             assert stack.api(f"{domain}/api").ok("part_size", {"size": 5})
         finally:
             process.stop()

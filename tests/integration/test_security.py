@@ -31,6 +31,7 @@ from tests.stack import (
     initiate_body,
     put_part,
     running,
+    same,
 )
 
 
@@ -221,7 +222,7 @@ def test_the_main_flow_with_the_least_privilege(least: Stack, nodes: dict[str, M
             content = os.urandom(size)
             name = f"u1/least-{instance}-{size}"
             url = api.upload(content, name)
-            assert api.get(url).content == content
+            assert same(api.get(url).content, content)
             assert api.session.head(url, allow_redirects=True, timeout=10).status_code == 200
             assert api.initiate(content, f"{name}-again")["upload"] is None
         # Write-once was probed with these rights too.

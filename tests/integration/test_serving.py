@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.stack import REPO, MinIONode, Stack, assert_envelope, initiate_body, running, wait_for
+from tests.stack import REPO, MinIONode, Stack, assert_envelope, initiate_body, running, same, wait_for
 
 
 def test_a_node_that_is_down_at_the_start_and_comes_later(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_node_that_is_down_at_the_start_and_comes_later(tmp_path: Path) -> Non
         stack.wait_ready("i1")
         assert time.monotonic() - back < 5
         content = os.urandom(100)
-        assert api.get(f"{url}/object/{api.upload(content, 'u1/late').split('/object/')[1]}").content == content
+        assert same(api.get(f"{url}/object/{api.upload(content, 'u1/late').split('/object/')[1]}").content, content)
     finally:
         process.stop()
         if node.process.child is not None:
