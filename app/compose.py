@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -18,14 +19,18 @@ from app.legacy_ids import LegacyIDs
 from app.legacy_table import LegacyTable
 from app.limits import Counters, Limits, MemoryCounters
 from app.node import Node
+from app.pictures import Pictures
 from app.record_cache import RecordCache
 from app.records import Records
 from app.sealing import Sealer
 from app.services import Services
+from app.thumbnail_helper import ThumbnailHelper
 from app.uploads import Uploads
 
 if TYPE_CHECKING:
     from app.redis_store import RedisStore
+
+log = logging.getLogger(__name__)
 
 
 def check_instance(deployment: Deployment, instance_id: str, source: str) -> None:
@@ -74,7 +79,7 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
         ),
         forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
-        downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes)),
+        downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes), _pictures(deployment), instance.node),
         forwarder=Forwarder(instance.id, sealer),
         monitor=Monitor(instance.id, own),
         peers=tuple(Monitor(instance.id, node, own=False) for node in others.values()),
@@ -96,6 +101,15 @@ def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
         return None
     counters: Counters = redis if redis is not None else MemoryCounters()
     return Limits(counters, limits.uploads_per_hour, limits.bytes_per_hour)
+
+
+def _pictures(deployment: Deployment) -> Pictures:
+    # Half of the threads stay for uploads, whatever is asked of thumbnails.
+    waiting = max(1, deployment.server.threads // 2)
+    if importlib.util.find_spec("PIL") is None:
+        log.info("Pillow is not installed: originals are shown for thumbnails; pip install 'openim-direct[all]'")
+        return Pictures(None, waiting)
+    return Pictures(ThumbnailHelper(), waiting)
 
 
 class _Neighbours:

@@ -10,9 +10,12 @@ from urllib.parse import quote
 import msgspec
 
 from app import wire
-from app.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
-from app.model import ObjectInfo, Record
+from app.errors import ArgsError, NetworkError, RecordNotFoundError
+from app.model import Record
 from app.names import file_name
+from app.pictures import NodeCalls as PictureCalls
+from app.pictures import Picture, Pictures
+from app.thumbnail_format import Wanted, wanted_of
 
 #: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
 VIEW_WINDOW = 3600
@@ -21,15 +24,10 @@ VIEW_EXPIRES = 2 * VIEW_WINDOW
 #: Seconds that an access_url works: the caller is told, and may keep it.
 ACCESS_EXPIRES = 86400
 
-# The first bytes of the formats that v3.4.0 decodes, and of those that today's clients send.
-_IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
 
-
-class NodeCalls(Protocol):
+class NodeCalls(PictureCalls, Protocol):
     """What a download needs of the node that holds the object."""
 
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def read(self, key: str, length: int) -> bytes: ...
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
 
 
@@ -46,38 +44,69 @@ class ElsewhereError(Exception):
         self.node = node
 
 
+class NotMadeError(Exception):
+    """The thumbnail is not there yet, and this instance's node is not the object's."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
 class View(msgspec.Struct, frozen=True):
     url: str
     #: Unix seconds at which the URL stops working.
     expires: int
+    #: Why an original stands for the thumbnail that was asked for; see `Picture.instead`.
+    instead: str = ""
 
 
 class Downloads:
     """
     :param nodes: those that this instance holds keys for, by ID.
     :param known: every node of the deployment.
+    :param own: this instance's node, for whose objects it makes thumbnails.
     """
 
-    def __init__(self, records: RecordCalls, nodes: Mapping[str, NodeCalls], known: frozenset[str]) -> None:
+    def __init__(
+        self, records: RecordCalls, nodes: Mapping[str, NodeCalls], known: frozenset[str], pictures: Pictures, own: str
+    ) -> None:
         self._records = records
+        self._pictures = pictures
+        self._own = own
         self._nodes = nodes
         self._known = known
 
-    def view(self, name: str, query: Mapping[str, str], method: str = "GET") -> View:
+    def view(self, name: str, query: Mapping[str, str], method: str = "GET", here: bool = False) -> View:
         """Where to send a viewer, signed for `method`; the same URL for all within an hour.
 
         :param query: `type` (none or `image`) and for images `width`, `height`, `format`.
+        :param here: make a thumbnail of any node's object; else only of the own node's.
         :raises RecordNotFoundError, ArgsError, DataError, NetworkError, ElsewhereError:
+        :raises NotMadeError: not `here`, and another node's.
         """
-        record, node = self._find(name, query)
         at = time.time() // VIEW_WINDOW * VIEW_WINDOW
-        return self._sign(record, node, method, VIEW_EXPIRES, at)
+        return self._show(name, query, method, VIEW_EXPIRES, at, here)
 
-    def access_url(self, name: str, query: Mapping[str, str]) -> wire.AccessURL:
+    def access_url(self, name: str, query: Mapping[str, str], here: bool = False) -> wire.AccessURL:
         """A signed URL for the caller's own use. Raises as `view` does."""
-        record, node = self._find(name, query)
-        signed = self._sign(record, node, "GET", ACCESS_EXPIRES, int(time.time()))
+        signed = self._show(name, query, "GET", ACCESS_EXPIRES, int(time.time()), here)
         return wire.AccessURL(url=signed.url, expire_time=signed.expires * 1000)
+
+    def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, here: bool) -> View:
+        record, node = self._find(name, query)
+        if query.get("type") != "image":
+            return _sign_file(record, node, method, expires, at)
+        record = _with_etag(record, node)
+        wanted = wanted_of(query)
+        picture = self._pictures.find(record, node, wanted)
+        if picture is None:
+            picture = self._make(record, node, wanted or Wanted(0, 0, ""), here)
+        return _sign_picture(record, picture, node, method, expires, at)
+
+    def _make(self, record: Record, node: NodeCalls, wanted: Wanted, here: bool) -> Picture:
+        if record.node != self._own and not here:
+            raise NotMadeError(record.node)
+        return self._pictures.make(record, node, wanted)
 
     def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, NodeCalls]:
         record = self._records.get(name)
@@ -93,8 +122,6 @@ class Downloads:
             if record.node in self._known:
                 raise ElsewhereError(record.node)
             raise NetworkError(f"the object lies on node {record.node}, which is not in instances.yaml any more")
-        if kind == "image" and not _is_image(node.read(record.key, 16)):
-            raise DataError("object not image")
         return record, node
 
     def _locate(self, record: Record) -> Record:
@@ -118,15 +145,33 @@ class Downloads:
             raise down
         raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self._nodes)}")
 
-    def _sign(self, record: Record, node: NodeCalls, method: str, expires: int, at: float) -> View:
-        query = {
-            "response-content-disposition": content_disposition(file_name(record.name)),
-            # Content never changes under a key, so it may be kept as long as the URL surely works.
-            "response-cache-control": f"max-age={VIEW_WINDOW}",
-        }
-        if record.content_type:
-            query["response-content-type"] = record.content_type
-        return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
+
+def _with_etag(record: Record, node: NodeCalls) -> Record:
+    """A record of v3.4.0's has none."""
+    if record.etag:
+        return record
+    found = node.stat(record.key)
+    if found is None:
+        raise RecordNotFoundError("the object of this record is gone")
+    return msgspec.structs.replace(record, etag=found.etag, size=found.size)
+
+
+def _sign_file(record: Record, node: NodeCalls, method: str, expires: int, at: float) -> View:
+    query = {
+        "response-content-disposition": content_disposition(file_name(record.name)),
+        # Content never changes under a key, so it may be kept as long as the URL surely works.
+        "response-cache-control": f"max-age={VIEW_WINDOW}",
+    }
+    if record.content_type:
+        query["response-content-type"] = record.content_type
+    return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
+
+
+def _sign_picture(record: Record, picture: Picture, node: NodeCalls, method: str, expires: int, at: float) -> View:
+    """By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0)."""
+    query = {"response-cache-control": f"max-age={VIEW_WINDOW}", "response-content-type": picture.content_type}
+    url = node.sign_view(method, picture.key or record.key, expires, query, at)
+    return View(url, int(at) + expires, picture.instead)
 
 
 def content_disposition(name: str) -> str:
@@ -139,7 +184,3 @@ def content_disposition(name: str) -> str:
     if fallback != name:
         header += f"; filename*=UTF-8''{quote(name, safe='')}"
     return header
-
-
-def _is_image(head: bytes) -> bool:
-    return head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

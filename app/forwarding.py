@@ -19,7 +19,15 @@ log = logging.getLogger(__name__)
 MARK_HEADER = "X-OpenIM-Direct-Forwarded"
 #: Request headers that go along; answers keep their own of `_ANSWER_HEADERS`.
 _REQUEST_HEADERS = ("token", "operationID", "Content-Type", "X-Request-Api")
-_ANSWER_HEADERS = ("Content-Type", "Set-Cookie", "Retry-After")
+_ANSWER_HEADERS = (
+    "Content-Type",
+    "Set-Cookie",
+    "Retry-After",
+    "Location",
+    "Cache-Control",
+    "X-Accel-Expires",
+    "X-OpenIM-Direct-Thumbnail",
+)
 
 #: Seconds for one try, and for all of them; both end before the balancer gives up (see `balancer/nginx.py`).
 CONNECT_TIMEOUT = 1.0
@@ -43,15 +51,24 @@ class Forwarder:
         self._sealer = sealer
         self._pools: dict[str, Pool] = {}
 
-    def forward(self, node_id: str, owners: Sequence[Instance], path: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Send a POST to the first of `owners` that answers other than 502, 503 or 504.
+    def forward(
+        self,
+        node_id: str,
+        owners: Sequence[Instance],
+        target: str,
+        headers: dict[str, str],
+        body: bytes = b"",
+        method: str = "POST",
+    ) -> Answer:
+        """Send a request to the first of `owners` that answers other than 502, 503 or 504.
 
+        :param target: path and query.
         :param headers: of the incoming request, by lower-case name.
         :raises NetworkError: none did; names the node and what each instance said.
         """
         send = {name: headers[name.lower()] for name in _REQUEST_HEADERS if name.lower() in headers}
         send[MARK_HEADER] = self._sealer.mark_forward(self._instance_id)
-        total = COMPLETE_TOTAL_TIMEOUT if path.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT
+        total = COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT
         deadline = time.monotonic() + total
         tried: list[str] = []
         for owner in owners:
@@ -61,7 +78,7 @@ class Forwarder:
                 continue
             pool = self._pools.setdefault(owner.id, Pool(owner.url, CONNECT_TIMEOUT))
             try:
-                answer = pool.request("POST", path, left, body, send)
+                answer = pool.request(method, target, left, body or None, send)
             except Unreachable as e:
                 log.warning("forwarding to %s failed: %s", owner.id, e)
                 tried.append(f"{owner.id} ({e})")
@@ -72,4 +89,4 @@ class Forwarder:
             kept = [(name, value) for name in _ANSWER_HEADERS for value in answer.headers.get_all(name, [])]
             return Answer(answer.status, kept, answer.body)
         names = ", ".join(tried) or "none is configured"
-        raise NetworkError(f"this upload belongs to MinIO node {node_id}, and no instance of it can be reached: {names}")
+        raise NetworkError(f"this belongs to MinIO node {node_id}, and no instance of it can be reached: {names}")

@@ -10,6 +10,7 @@ class ObjectInfo(msgspec.Struct, frozen=True):
     size: int
     #: Without quotes: the MD5 in hex, or `<MD5 of the part MD5s>-<parts>` after a multipart upload.
     etag: str
+    content_type: str = ""
 
 
 class PartInfo(msgspec.Struct, frozen=True):

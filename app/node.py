@@ -123,7 +123,9 @@ class Node:
                 return None
             raise self._refusal(e) from None
         headers = response.headers
-        return ObjectInfo(int(headers.get("Content-Length", 0)), headers.get("ETag", "").strip('"'))
+        return ObjectInfo(
+            int(headers.get("Content-Length", 0)), headers.get("ETag", "").strip('"'), headers.get("Content-Type", "")
+        )
 
     def read(self, key: str, length: int) -> bytes:
         """The first `length` bytes of an object; fewer where it is shorter, none where there is no object."""
@@ -140,6 +142,15 @@ class Node:
             self._call("PUT", key, body=body)
         except _Refused as e:
             raise self._refusal(e) from None
+
+    def put_once(self, key: str, body: bytes, content_type: str) -> None:
+        """Write an object, unless one is there; that one stays."""
+        headers = {"If-None-Match": "*", "Content-Type": content_type}
+        try:
+            self._call("PUT", key, body=body, headers=headers, signed={k.lower(): v for k, v in headers.items()})
+        except _Refused as e:
+            if e.code != "PreconditionFailed":
+                raise self._refusal(e) from None
 
     def copy(self, source: str, target: str, etag: str) -> None:
         """Copy an object within the bucket, if it still has this ETag; up to 5 GiB."""

@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 
 from app import pinning, uploads, wire
 from app.auth import Identity
-from app.downloads import ElsewhereError
+from app.downloads import ElsewhereError, NotMadeError
 from app.errors import ArgsError, NetworkError, RecordNotFoundError
 from app.forwarding import MARK_HEADER
 from app.names import api_address, check_name
@@ -54,7 +54,10 @@ def add_routes(app: Flask, services: Services) -> None:
         return services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
 
     def forward(node_id: str) -> Response:
-        """Have an instance of `node_id` answer this request."""
+        """Have an instance of `node_id` answer this request.
+
+        :raises NetworkError: none can be reached, or another instance sent it here.
+        """
         sender = forwarded_by()
         if sender is not None:
             raise NetworkError(
@@ -64,9 +67,10 @@ def add_routes(app: Flask, services: Services) -> None:
         answer = services.forwarder.forward(
             node_id,
             pinning.owners(deployment, node_id, instance.id),
-            request.path,
+            _target(),
             {name.lower(): value for name, value in request.headers.items()},
             request.get_data(cache=True),
+            request.method,
         )
         response = Response(answer.body, answer.status)
         for name, value in answer.headers:
@@ -116,10 +120,16 @@ def add_routes(app: Flask, services: Services) -> None:
         return services.forms.complete(identity, ticket, requested_api())
 
     def access_url(_: Identity, body: wire.AccessURLRequest) -> Answer:
+        name, query = body.name or "", body.query or {}
         try:
-            return services.downloads.access_url(body.name or "", body.query or {})
+            return services.downloads.access_url(name, query, here=forwarded_by() is not None)
         except ElsewhereError as e:
             return forward(e.node)
+        except NotMadeError as e:
+            try:
+                return forward(e.node)
+            except NetworkError:
+                return services.downloads.access_url(name, query, here=True)
 
     # A record may be a second old already, in a worker's cache.
     kept = deployment.views.cache - 1
@@ -127,13 +137,27 @@ def add_routes(app: Flask, services: Services) -> None:
     def view(rest: str) -> Response:
         name = _requested_name(rest)
         try:
-            found = services.downloads.view(name, request.args, request.method)
-            location = found.url
+            return shown(name, here=forwarded_by() is not None)
         except ElsewhereError as e:
-            location = elsewhere(e.node)
+            return redirect(elsewhere(e.node))
+        except NotMadeError as e:
+            try:
+                return forward(e.node)
+            except NetworkError:
+                return shown(name, here=True)
+
+    def shown(name: str, here: bool) -> Response:
+        found = services.downloads.view(name, request.args, request.method, here)
+        response = redirect(found.url, keep=not found.instead)
+        if found.instead:
+            # The thumbnail may be there the next time.
+            response.headers["X-OpenIM-Direct-Thumbnail"] = found.instead
+        return response
+
+    def redirect(location: str, keep: bool = True) -> Response:
         # Browsers ask again, since a name may be uploaded again; what they keep is the content, by its signed URL.
         headers = {"Location": location, "Cache-Control": "no-cache"}
-        if kept > 0:
+        if kept > 0 and keep:
             # nginx's own header for itself, which it takes off: for some seconds it answers without asking. It stands
             # first, since nginx before 1.23 takes the first of the two.
             headers = {"X-Accel-Expires": str(kept), **headers}
@@ -160,6 +184,12 @@ def add_routes(app: Flask, services: Services) -> None:
     for route, (shape, _) in wire.ROUTES.items():
         post(route, shape, views[route])
     app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
+
+
+def _target() -> str:
+    """Path and query as the client sent them."""
+    raw = str(request.environ.get("RAW_URI", ""))
+    return raw[max(0, raw.find(_PREFIX)) :] or request.full_path
 
 
 def _requested_name(rest: str) -> str:

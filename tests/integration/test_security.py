@@ -19,6 +19,7 @@ from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from app.sealing import FormTicket, Sealer
+from tests.pictures import encoded, opened, photo
 from tests.stack import (
     ACCESS_KEY,
     API,
@@ -225,6 +226,8 @@ def test_the_main_flow_with_the_least_privilege(least: Stack, nodes: dict[str, M
             assert same(api.get(url).content, content)
             assert api.session.head(url, allow_redirects=True, timeout=10).status_code == 200
             assert api.initiate(content, f"{name}-again")["upload"] is None
+        picture = api.upload(encoded(photo(300, 200, seed=int(instance[1:])), "JPEG"), f"u1/least-{instance}.jpg")
+        assert opened(api.get(f"{picture}?type=image&width=100").content).size == (100, 66)
         # Write-once was probed with these rights too.
         assert api.initiate(os.urandom(9), "u1/least")["upload"]["sign"]["parts"][0]["header"]
         form = api.ok("initiate_form_data", {"name": "u1/least-form", "size": 3})

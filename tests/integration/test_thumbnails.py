@@ -1,0 +1,338 @@
+"""`?type=image` through the whole deployment."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pillow_heif
+import pytest
+import requests
+from PIL import Image
+
+from tests.pictures import encoded, gif_of_frames, opened, photo
+from tests.stack import API, REPO, MinIONode, Stack, running, same, wait_for
+
+ROWS = json.loads((REPO / "tests/conformance/v3.4.0-thumbnails.json").read_text())
+#: What differs from the recorded answers, by file: (from, to) in the format of thumbnails, and why.
+FORMATS = {
+    "p.png": {"webp": "WEBP"},
+    "j.jpg": {"": "JPEG", "webp": "WEBP"},
+    "g.gif": {"webp": "WEBP"},
+    "w.webp": {"": "WEBP", "webp": "WEBP"},
+    "b.bmp": {"webp": "WEBP"},
+    "small.png": {"webp": "WEBP"},
+    "big.jpg": {"": "JPEG", "webp": "WEBP"},
+    "rot.jpg": {"": "JPEG", "webp": "WEBP"},
+}
+#: Files that v3.4.0 shows lying on their side, by EXIF: width and height of what is made of them are others.
+TURNED = {"rot.jpg"}
+
+
+def make_files() -> dict[str, bytes]:
+    """As those that the answers were recorded with, by size and format."""
+    image = photo(400, 200)
+    exif = Image.Exif()
+    exif[274] = 6
+    return {
+        "p.png": encoded(image, "PNG"),
+        "j.jpg": encoded(image, "JPEG"),
+        "g.gif": encoded(image, "GIF"),
+        "w.webp": encoded(image, "WEBP"),
+        "b.bmp": encoded(image, "BMP"),
+        "small.png": encoded(photo(20, 10), "PNG"),
+        "big.jpg": encoded(photo(3000, 2000), "JPEG"),
+        "rot.jpg": encoded(image, "JPEG", exif=exif),
+    }
+
+
+@pytest.fixture(scope="module")
+def files(stack: Stack) -> dict[str, tuple[str, bytes]]:
+    """URL and content by name."""
+    api = stack.api()
+    return {name: (api.upload(data, f"u1/table/{name}"), data) for name, data in make_files().items()}
+
+
+def shown_key(location: str) -> str:
+    return urlsplit(location).path.split("/openim/", 1)[1]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r["file"] + r["query"])
+def test_the_recorded_table(api: API, files: dict[str, tuple[str, bytes]], row: dict[str, Any]) -> None:
+    url, data = files[row["file"]]
+    answer = api.get(url + row["query"], allow_redirects=False)
+    assert answer.status_code == row["status"]
+    got = api.get(answer.headers["Location"])
+    assert got.status_code == 200
+    assert "Content-Disposition" not in got.headers
+    image = Image.open(io.BytesIO(got.content))
+    query = parse_qs(row["query"][1:])
+    if "/thumbnail/" not in row["key"]:
+        recorded_format, recorded_size = row["result"]
+        if query.get("format") == ["webp"]:
+            # small.png: the same size, in the format that was asked for.
+            assert (image.format, str(image.size)) == ("WEBP", recorded_size)
+            return
+        assert (image.format, str(image.size)) == (recorded_format, recorded_size)
+        assert same(got.content, data)
+        # v3.4.0 says binary/octet-stream over 1024 pixels.
+        assert got.headers["Content-Type"] == f"image/{image.format.lower()}"
+        return
+    recorded_format, recorded_size = row["result"]
+    wanted_format = FORMATS[row["file"]].get(query.get("format", [""])[0], recorded_format)
+    assert image.format == wanted_format
+    assert got.headers["Content-Type"] == f"image/{wanted_format.lower()}"
+    if row["file"] in TURNED:
+        # 200 x 400 when it stands upright.
+        box = [int(query.get(side, ["0"])[0]) for side in ("width", "height")]
+        expected = {(100, 0): (100, 200), (0, 50): (25, 50), (100, 100): (50, 100)}[(box[0], box[1])]
+        assert image.size == expected
+    else:
+        assert str(image.size) == recorded_size
+    key = shown_key(answer.headers["Location"])
+    # Where format and pixels are v3.4.0's, so is the name.
+    recorded_name = row["key"].split("/")[-1]
+    if query.get("format") in (["jpg"], ["png"]) and row["file"] not in TURNED:
+        assert key.split("/")[-1] == recorded_name
+    else:
+        assert key.split("/")[-1].startswith("direct_")
+
+
+def made_of(node: MinIONode, etag: str) -> list[str]:
+    return node.keys(f"openim/thumbnail/{etag}/")
+
+
+def etag_of(api: API, url: str) -> str:
+    return str(api.get(url).headers["ETag"].strip('"'))
+
+
+def puts(node: MinIONode) -> float:
+    text = requests.get(f"{node.url}/minio/v2/metrics/cluster", timeout=10).text
+    return sum(float(v) for v in re.findall(r'minio_s3_requests_total\{api="putobject"[^}]*\} (\S+)', text))
+
+
+def test_a_hundred_at_once_make_it_once(stack: Stack, i1: API, i2: API, nodes: dict[str, MinIONode]) -> None:
+    data = encoded(photo(2400, 1600, seed=5), "JPEG")
+    url = i1.upload(data, "u1/hundred.jpg")
+    name = url.split("/object/")[1]
+    bases = [stack.url, i1.url, i2.url]
+    time.sleep(11)  # MinIO's count is up to 10 s late.
+    before = sum(puts(n) for n in nodes.values())
+
+    def get(n: int) -> tuple[str, bytes]:
+        answer = requests.get(f"{bases[n % 3]}/object/{name}?type=image&width=200&height=200", timeout=60)
+        assert answer.status_code == 200
+        return answer.history[0].headers.get("X-OpenIM-Direct-Thumbnail", ""), answer.content
+
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(get, range(100)))
+    for instead, content in answers:
+        assert instead in ("", "busy")
+        assert same(content, data) if instead else opened(content).size == (200, 133)
+    assert sum(not instead for instead, _ in answers) >= 1
+    etag = etag_of(i1, f"{i1.url}/object/{name}")
+    # On the object's node, and there once.
+    assert made_of(nodes["m1"], etag) == [f"openim/thumbnail/{etag}/direct_w200_h200"]
+    assert made_of(nodes["m2"], etag) == []
+    assert wait_for("the count", lambda: sum(puts(n) for n in nodes.values()) - before, timeout=30) == 1
+    # And the next view is a redirect to it for all.
+    for base in bases:
+        after = requests.get(f"{base}/object/{name}?type=image&width=200&height=200", timeout=10, allow_redirects=False)
+        assert shown_key(after.headers["Location"]).endswith("direct_w200_h200")
+
+
+def test_thumbnails_of_v3_4_0_are_used(i1: API, nodes: dict[str, MinIONode]) -> None:
+    data = encoded(photo(400, 200, seed=7), "PNG")
+    url = i1.upload(data, "u1/theirs.png").replace(i1.url, i1.url)
+    name = url.split("/object/")[1]
+    theirs = encoded(Image.new("RGB", (100, 50), "red"), "PNG")
+    key = f"openim/thumbnail/{etag_of(i1, f'{i1.url}/object/{name}')}/image_w100_h100.png"
+    nodes["m1"].client().put_object(
+        bucket_name="openim", object_name=key, data=io.BytesIO(theirs), length=len(theirs), content_type="image/png"
+    )
+    got = i1.get(f"{i1.url}/object/{name}?type=image&width=100&height=100&format=png")
+    assert same(got.content, theirs)
+    # Made upright, in the source's own format and by a better method where nothing is asked for: ours.
+    assert i1.get(f"{i1.url}/object/{name}?type=image&width=100&height=100").content != theirs
+
+
+def test_made_at_the_objects_node_and_elsewhere_when_nobody_is_there(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    with running(Stack(tmp_path / "s", nodes, {"i1": "m1", "i2": "m2"}, balancer=None)) as stack:
+        one, two = stack.api(stack.instance_url("i1")), stack.api(stack.instance_url("i2"))
+        name = one.upload(encoded(photo(800, 600, seed=11), "JPEG"), "u1/far 图.jpg").split("/object/")[1]
+
+        def helpers(instance: str) -> int:
+            found = subprocess.run(
+                ["pgrep", "-f", "app.thumbnails", "--session", str(stack.instances[instance].pid)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            return len(found.stdout.split())
+
+        far = f"{two.url}/object/{name}?type=image&width=90"
+        assert opened(two.get(far).content).size == (90, 67)
+        assert (helpers("i1"), helpers("i2")) == (1, 0)
+        access = two.ok("access_url", {"name": "u1/far 图.jpg", "query": {"type": "image", "width": "91"}})
+        assert opened(two.get(access["url"]).content).size == (91, 68)
+        assert helpers("i2") == 0
+        stack.instances["i1"].stop()
+        # Made before: any instance shows it. Not made: the one that is asked makes it.
+        assert opened(two.get(far).content).size == (90, 67)
+        assert helpers("i2") == 0
+        assert opened(two.get(far.replace("width=90", "width=92")).content).size == (92, 69)
+        access = two.ok("access_url", {"name": "u1/far 图.jpg", "query": {"type": "image", "width": "93"}})
+        assert opened(two.get(access["url"]).content).size == (93, 69)
+        assert helpers("i2") >= 1
+        # What an instance started ends with it.
+        stack.instances["i2"].stop()
+        wait_for("helpers to end", lambda: helpers("i2") == 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("text.jpg", b"this is text", "object not image"),
+        ("script.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "object not image"),
+        ("cut.png", encoded(photo(400, 200), "PNG")[:-40_000], "damaged"),
+        ("empty-head.png", b"\x89PNG\r\n\x1a\n", "object not image"),
+    ],
+)
+def test_what_cannot_be_shown(api: API, name: str, data: bytes, says: str) -> None:
+    url = api.upload(data, f"u1/{name}", content_type="image/png")
+    answer = api.get(f"{url}?type=image&width=100&height=100")
+    assert answer.status_code == 400
+    assert says in answer.text
+    assert answer.text.rstrip().endswith("90007 DataError")
+    post = api.post("access_url", {"name": f"u1/{name}", "query": {"type": "image", "width": "100"}})
+    assert post.json()["errCode"] == 90007
+    # The file itself stays what it is.
+    assert same(api.get(url).content, data)
+
+
+def test_the_content_decides_not_the_name(api: API) -> None:
+    url = api.upload(encoded(photo(400, 200, seed=3), "JPEG"), "u1/liar.png", content_type="text/html")
+    for query in ("?type=image", "?type=image&width=100"):
+        answer = api.get(url + query)
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        assert opened(answer.content).format == "JPEG"
+
+
+def test_files_of_50_mib_are_refused(i1: API, nodes: dict[str, MinIONode]) -> None:
+    data = encoded(photo(300, 200), "JPEG") + os.urandom(50 << 20)
+    url = i1.upload(data, "u1/large.jpg")
+    answer = i1.get(f"{url}?type=image&width=100")
+    assert (answer.status_code, "50 MiB" in answer.text) == (400, True)
+    assert i1.get(f"{url}?type=image", allow_redirects=False).status_code == 302
+
+
+def test_a_10_000_frame_animation(api: API) -> None:
+    url = api.upload(gif_of_frames(10_000), "u1/frames.gif")
+    answer = api.get(f"{url}?type=image&width=100&height=100")
+    assert (opened(answer.content).size, answer.headers["Content-Type"]) == ((100, 100), "image/png")
+
+
+def test_uploads_go_on_while_thumbnails_are_made(stack: Stack, i1: API) -> None:
+    """No more than half of a worker's threads wait for thumbnails; who comes then gets the original, and is told."""
+    names = [
+        i1.upload(encoded(photo(3000, 2000, seed=20 + n), "PNG"), f"u1/heavy{n}.png").split("/object/")[1] for n in range(4)
+    ]
+    stop, told = threading.Event(), Counter[str]()
+
+    def view(n: int) -> None:
+        with requests.Session() as session:
+            side = 100
+            while not stop.is_set():
+                side += 1
+                url = f"{i1.url}/object/{names[n % 4]}?type=image&width={side}&height={900 - n}"
+                answer = session.get(url, timeout=30, allow_redirects=False)
+                assert answer.status_code == 302
+                told[answer.headers.get("X-OpenIM-Direct-Thumbnail", "made")] += 1
+
+    threads = [threading.Thread(target=view, args=(n,)) for n in range(24)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(20):
+            assert i1.upload(os.urandom(2000), f"u1/meanwhile{n}")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert told["busy"] > 0
+    assert set(told) <= {"busy", "made", "too much"}
+
+
+PEAK = """
+import io, resource, struct, subprocess, sys, msgspec
+from app.thumbnail_format import Wanted
+side = int(sys.argv[2])
+data, wanted = open(sys.argv[1], "rb").read(), msgspec.msgpack.encode(Wanted(side, side, sys.argv[3]))
+frames = b"".join(struct.pack(">I", len(f)) + f for f in (wanted, data)) + struct.pack(">I", 0)
+done = subprocess.run([sys.executable, "-m", "app.thumbnails"], input=frames, capture_output=True, timeout=60)
+answer = done.stdout
+while answer:
+    (length,) = struct.unpack(">I", answer[:4])
+    kind = msgspec.msgpack.decode(answer[4:4 + length])["kind"]
+    answer = answer[4 + length:]
+print(kind, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("case", ["png", "png16", "alpha", "jpeg", "progressive", "webp", "heif", "avif", "gif", "palette"])
+def test_the_largest_pictures_take_less_than_300_mib(tmp_path: Path, case: str) -> None:
+    """Of the process that decodes them; the worker itself holds the file, of 50 MiB at most."""
+    pillow_heif.register_heif_opener()
+    side = 5470
+    tile = photo(547, 547)
+    image = Image.new("RGB", (side, side))
+    for left in range(0, side, 547):
+        for top in range(0, side, 547):
+            image.paste(tile, (left, top))
+    if case == "png":
+        data = encoded(image, "PNG", compress_level=1)
+    elif case == "png16":
+        data = encoded(image.convert("I;16"), "PNG", compress_level=1)
+    elif case == "alpha":
+        data = encoded(image.convert("RGBA"), "PNG", compress_level=1)
+    elif case == "jpeg":
+        data = encoded(image.resize((15_000, 15_000), Image.Resampling.NEAREST), "JPEG", quality=50)
+    elif case == "progressive":
+        data = encoded(image, "JPEG", progressive=True, subsampling=0, quality=80)
+    elif case == "webp":
+        data = encoded(image.crop((0, 0, 3870, 3870)), "WEBP", quality=50, method=0)
+    elif case == "heif":
+        data = encoded(image.crop((0, 0, 4032, 3024)), "HEIF", quality=30)
+    elif case == "avif":
+        data = encoded(image.crop((0, 0, 3000, 3000)), "AVIF", quality=30, speed=10)
+    elif case == "gif":
+        frames = [tile.resize((545, 545)).rotate(n * 90).quantize(32) for n in range(4)] * 24
+        data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
+    else:
+        data = encoded(image.quantize(64, dither=Image.Dither.NONE), "PNG", compress_level=1)
+    assert len(data) < 50 << 20
+    file = tmp_path / "picture"
+    file.write_bytes(data)
+    for side_wanted, form in ((1000, ""), (540, ""), (1024, "webp")) if case != "gif" else ((540, ""), (100, "")):
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, file, str(side_wanted), form],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=REPO,
+        )
+        assert done.returncode == 0, done.stderr
+        kind, peak = done.stdout.split()
+        assert kind == "made", done.stdout
+        assert int(peak) < 300, done.stdout
