@@ -76,6 +76,7 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
             legacy=deployment.legacy.table,
             limits=limits,
             others=others,
+            drained=frozenset(n.id for n in deployment.nodes.values() if n.drain),
         ),
         forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
@@ -133,6 +134,11 @@ class _Neighbours:
 def create_nodes(deployment: Deployment) -> dict[str, Node]:
     """Every node that the file holds keys for."""
     return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
+
+
+def create_records(deployment: Deployment) -> Records:
+    """For work on all of them."""
+    return Records(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
 
 
 def create_neighbours(deployment: Deployment) -> _Neighbours:

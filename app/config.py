@@ -100,8 +100,8 @@ class Server(msgspec.Struct, frozen=True):
 
 class Node(msgspec.Struct, frozen=True):
     id: str
-    #: As instances reach it: scheme and authority only.
-    endpoint: str
+    #: As instances reach it: scheme and authority only; several of one MinIO cluster.
+    endpoints: tuple[str, ...]
     #: As clients reach it; may end in a path that the balancer strips.
     sign_endpoint: str
     bucket: str
@@ -113,6 +113,12 @@ class Node(msgspec.Struct, frozen=True):
     session_token: Secret | None
     #: v3.4.0's publicRead: everyone may read the bucket, and views are not signed.
     public_read: bool
+    #: Takes no new uploads: its objects are on their way to another node.
+    drain: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoints[0]
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -124,6 +130,8 @@ class Instance(msgspec.Struct, frozen=True):
 
 class Deployment(msgspec.Struct, frozen=True):
     public_url: str
+    #: Whether returned URLs name the instance (`/i/<instance>/object/...`), for balancers that route by path alone.
+    instance_urls: bool
     auth: Auth
     records: Secret
     cookie: Cookie
@@ -190,6 +198,10 @@ def _holds_secrets(text: str) -> bool:
 
 def _deployment(top: Section, base: Path) -> Deployment:
     public_url = top.url("public_url", required=True, path_allowed=True) or "http://unset.invalid"
+
+    urls = top.string("urls", default="name")
+    if urls not in ("name", "instance"):
+        top.fault("urls", f"must be name (/object/...) or instance (/i/<instance>/object/...), not {urls!r}")
 
     s = top.section("auth", required=True)
     secret = s.secret("secret", base)
@@ -289,10 +301,16 @@ def _deployment(top: Section, base: Path) -> Deployment:
     if legacy.node is not None and legacy.node not in {n.id for n in nodes}:
         known = ", ".join(n.id for n in nodes)
         legacy_section.fault("node", f"no such node: {legacy.node}; nodes are {known}, or write auto")
+    if nodes and all(n.drain for n in nodes):
+        top.fault("nodes", "all of them are drained: at least one must take new uploads")
     instances = _instances(top.section("instances", required=True), nodes)
+    taking = {n.id for n in nodes if not n.drain}
+    if len(taking) < len(nodes) and not any(i.node in taking for i in instances.values()):
+        top.fault("instances", "none serves a node that takes new uploads (without drain)")
     top.done()
     return Deployment(
         public_url=public_url,
+        instance_urls=urls == "instance",
         auth=auth,
         records=Secret(records),
         cookie=cookie,
@@ -303,7 +321,7 @@ def _deployment(top: Section, base: Path) -> Deployment:
         limits=limits,
         cors_origins=cors_origins,
         server=server,
-        nodes={n.id: n for n in nodes if n.endpoint},
+        nodes={n.id: n for n in nodes if n.endpoints},
         instances=instances,
         warnings=tuple(top.warnings),
     )
@@ -312,17 +330,24 @@ def _deployment(top: Section, base: Path) -> Deployment:
 def _nodes(section: Section, base: Path) -> list[Node]:
     nodes: list[Node] = []
     for node_id, s in section.ids():
-        endpoint = s.url("endpoint", required=True)
+        endpoints = s.urls("endpoints")
+        endpoint = s.url("endpoint", required=not endpoints)
+        if endpoint is not None and endpoints:
+            s.fault("endpoints", "stands beside endpoint: write one of the two")
+        endpoints = endpoints or ((endpoint,) if endpoint is not None else ())
+        if len({urlsplit(e).scheme for e in endpoints}) > 1:
+            s.fault("endpoints", "mixes http and https: the nodes of a cluster all use one of them")
         node = Node(
             id=node_id,
-            endpoint=endpoint or "",
-            sign_endpoint=s.url("sign_endpoint", path_allowed=True) or endpoint or "",
+            endpoints=endpoints,
+            sign_endpoint=s.url("sign_endpoint", path_allowed=True) or next(iter(endpoints), ""),
             bucket=s.string("bucket", default="openim") or "openim",
             access_key=s.secret("access_key", base),
             secret_key=s.secret("secret_key", base),
             region=s.string("region", default="us-east-1") or "us-east-1",
             session_token=s.secret("session_token", base),
             public_read=s.boolean("public_read", default=False),
+            drain=s.boolean("drain", default=False),
         )
         if not _BUCKET.fullmatch(node.bucket) or ".." in node.bucket:
             s.fault("bucket", "must be 3 to 63 lower-case letters, digits, - and . (S3's rule for bucket names)")

@@ -12,14 +12,17 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.message import Message
+from typing import IO
 from urllib.parse import urlsplit
 
 import msgspec
 
 #: Connections kept open while unused; more may be in use at once.
 _KEPT = 64
+#: Bytes read and sent at a time.
+_BLOCK = 1 << 18
 
 
 class Unreachable(Exception):
@@ -75,6 +78,33 @@ class Pool:
             raise NoAnswerInTime("no answer in time") from None
         except (OSError, http.client.HTTPException) as e:
             raise Unreachable(_reason(e)) from e
+
+    @contextlib.contextmanager
+    def stream(
+        self,
+        method: str,
+        target: str,
+        timeout: float,
+        body: IO[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request on a connection of its own, its body as it is read; the answer is for the caller to read.
+
+        :param headers: with Content-Length where there is a body.
+        :raises NoAnswerInTime, Unreachable: also while the caller reads.
+        """
+        connection = self._connect()
+        try:
+            connection.blocksize = _BLOCK
+            connection.sock.settimeout(timeout)
+            connection.request(method, target, body=body, headers=headers or {})
+            yield connection.getresponse()
+        except TimeoutError:
+            raise NoAnswerInTime("no answer in time") from None
+        except (OSError, http.client.HTTPException) as e:
+            raise Unreachable(_reason(e)) from e
+        finally:
+            connection.close()
 
     def close(self) -> None:
         while (connection := self._take()) is not None:

@@ -40,6 +40,8 @@ class LegacyTable:
     def __init__(self, node: str) -> None:
         self._node = node
         self._select = sa.select(_object).where(_object.c.name == sa.bindparam("of_name"))
+        after = sa.select(_object).where(_object.c.name > sa.bindparam("after_name")).order_by(_object.c.name)
+        self._next = after.limit(sa.bindparam("count"))
         insert = mysql.insert(_object)
         columns = [c.name for c in _object.columns if c.name != "name"]
         self._upsert = insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
@@ -47,12 +49,21 @@ class LegacyTable:
         self.unfit = 0
 
     def get(self, connection: Connection, name: str) -> Record | None:
-        """The row that v3.4.0 would find: its collation takes names for one that differ only in case, and links made with
-        either have always worked."""
+        """The row that v3.4.0 would find, under its own name: its collation takes names for one that differ only in case,
+        and links made with either have always worked."""
         if len(name) > MAX_NAME:
             return None
         row = connection.execute(self._select, {"of_name": name}).first()
-        return None if row is None else _record(row, name, self._node)
+        return None if row is None else _record(row, self._node)
+
+    def after(self, connection: Connection, name: str, count: int) -> list[Record]:
+        """The next rows in the order of its collation."""
+        rows = connection.execute(self._next, {"after_name": name, "count": count}).all()
+        return [_record(row, self._node) for row in rows]
+
+    def naming(self, connection: Connection, keys: list[str]) -> set[str]:
+        """Which of these object keys any row names. Reads the whole table: v3.4.0 has no index of them."""
+        return set(connection.execute(sa.select(_object.c.key).where(_object.c.key.in_(keys))).scalars())
 
     def put(self, connection: Connection, record: Record) -> bool:
         """Write a record as v3.4.0 writes it; false, and nothing done, where the table cannot hold it."""
@@ -84,10 +95,10 @@ class LegacyTable:
         return True
 
 
-def _record(row: Any, name: str, node: str) -> Record:
+def _record(row: Any, node: str) -> Record:
     created: datetime | None = row.create_time
     return Record(
-        name=name,
+        name=row.name,
         user=row.user_id or "",
         node=node,
         key=row.key or "",

@@ -24,6 +24,10 @@ class NoSuchUpload(Exception):
     """The multipart upload is not there: completed, aborted, expired, or never begun on this node."""
 
 
+class ChangedObject(Exception):
+    """The object is gone, or holds other content than was expected."""
+
+
 class InvalidParts(Exception):
     """A part is missing, or holds other content than was said."""
 

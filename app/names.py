@@ -49,6 +49,11 @@ def object_url(api_url: str, name: str) -> str:
     return f"{api_url}/object/{quote_name(name)}"
 
 
+def instance_url(api_url: str, instance_id: str) -> str:
+    """What a URL begins with that names the instance: the balancer routes it by its path alone."""
+    return f"{api_url}/i/{instance_id}"
+
+
 def quote_name(name: str) -> str:
     return _UNSAFE.sub(lambda m: f"%{ord(m.group()):02X}", name)
 

@@ -12,8 +12,11 @@ import re
 import secrets
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPResponse
+from typing import IO
 from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -26,9 +29,10 @@ from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from app.config import Node as NodeConfig
+from app.endpoints import Endpoints
 from app.errors import APIError, InternalError, NetworkError
-from app.http_pool import Pool, Response, Unreachable
-from app.model import InvalidParts, NoSuchUpload, ObjectInfo, PartInfo
+from app.http_pool import Response, Unreachable
+from app.model import ChangedObject, InvalidParts, NoSuchUpload, ObjectInfo, PartInfo
 from app.signing import Presigner
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,8 @@ READ_TIMEOUT = 5.0
 #: Joining 10,000 parts takes longer; MinIO then sends its first byte after 10 s.
 COMPLETE_TIMEOUT = 60.0
 PROBE_TIMEOUT = 2.0
+#: Seconds of silence while an object is copied from node to node.
+STREAM_TIMEOUT = 60.0
 #: Seconds that the signature of a call of ours lives.
 _CALL_EXPIRES = 900
 
@@ -72,6 +78,10 @@ class _Refused(Exception):
         self.message = message
 
 
+class _Silent(Exception):
+    """An endpoint does not answer a probe; the text says why."""
+
+
 class Node:
     """A node's bucket, for one process.
 
@@ -89,6 +99,7 @@ class Node:
         self._answered = False
         if config.access_key is None or config.secret_key is None:
             raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
+        self.config = config
         self.id = config.id
         self.bucket = config.bucket
         self._endpoint = config.endpoint
@@ -98,8 +109,11 @@ class Node:
         self._keys = config.access_key, config.secret_key, config.session_token
         self._call_signer = Presigner(config.endpoint, *keys)
         self._client_signer = Presigner(config.sign_endpoint, *keys)
-        self._pool = Pool(config.endpoint, CONNECT_TIMEOUT)
-        self._prober = _sdk_client(config, PROBE_TIMEOUT)
+        self._ways = Endpoints(config.id, config.endpoints, CONNECT_TIMEOUT)
+        self._sdk_pool = _sdk_pool(PROBE_TIMEOUT)
+        self._probers = [_sdk_client(config, endpoint, self._sdk_pool) for endpoint in config.endpoints]
+        #: For what is asked of a node as a whole; the first that answered the last probe.
+        self._prober = self._probers[0]
         #: Whether the node refuses a second PUT to a key, and one of another length than signed; false until `probe_put`
         #: saw it.
         self.write_once = False
@@ -151,6 +165,116 @@ class Node:
         except _Refused as e:
             if e.code != "PreconditionFailed":
                 raise self._refusal(e) from None
+
+    @contextmanager
+    def reading(self, key: str, etag: str, first: int, length: int) -> Iterator[HTTPResponse]:
+        """A range of an object as a stream, if it still has this ETag.
+
+        :raises ChangedObject: it has another, or is gone.
+        """
+        url = self._call_signer.presign("GET", self.bucket, key, _CALL_EXPIRES)
+        headers = {"If-Match": f'"{etag}"'}
+        if length:
+            # An empty object has no ranges.
+            headers["Range"] = f"bytes={first}-{first + length - 1}"
+        try:
+            with self._ways.stream("GET", url[len(self._endpoint) :], STREAM_TIMEOUT, headers=headers) as response:
+                if response.status in (404, 412):
+                    raise ChangedObject
+                if response.status not in (200, 206):
+                    raise self._failed(_refused(Response(response.status, response.headers, response.read())))
+                yield response
+        except Unreachable as e:
+            raise NetworkError(f"MinIO node {self.id} does not answer ({e})") from e
+
+    def write(self, key: str, body: IO[bytes], length: int, content_type: str, part: tuple[str, int] | None = None) -> str:
+        """Write an object, or a part of one, from a stream; its ETag. Empty where an object is there: that one stays.
+
+        :param part: (S3 upload ID, number).
+        """
+        query = {} if part is None else {"uploadId": part[0], "partNumber": str(part[1])}
+        url = self._call_signer.presign("PUT", self.bucket, key, _CALL_EXPIRES, query, {"content-length": str(length)})
+        headers = {"Content-Length": str(length)}
+        if part is None:
+            headers["If-None-Match"] = "*"
+            if content_type:
+                headers["Content-Type"] = content_type
+        try:
+            with self._ways.stream("PUT", url[len(self._endpoint) :], STREAM_TIMEOUT, body, headers) as response:
+                answer = Response(response.status, response.headers, response.read())
+        except Unreachable as e:
+            raise NetworkError(f"MinIO node {self.id} does not answer ({e})") from e
+        if answer.status == 412:
+            return ""
+        if answer.status != 200:
+            raise self._failed(_refused(answer))
+        return answer.headers.get("ETag", "").strip('"')
+
+    def _failed(self, refused: _Refused) -> APIError:
+        if refused.code in _BUSY_CODES:
+            return NetworkError(f"MinIO node {self.id} is busy, full or short of drives ({refused.code})")
+        return self._refusal(refused, quiet=True)
+
+    def first_part(self, key: str) -> int:
+        """Bytes of the first part of an object that was joined from parts."""
+        try:
+            return int(self._call("HEAD", key, {"partNumber": "1"}).headers.get("Content-Length", 0))
+        except _Refused as e:
+            raise self._refusal(e) from None
+
+    def abort_upload(self, key: str, upload: str) -> None:
+        """Give up a multipart upload; no error where there is none."""
+        try:
+            self._call("DELETE", key, {"uploadId": upload})
+        except _Refused as e:
+            if e.code != "NoSuchUpload":
+                raise self._refusal(e) from None
+
+    def unfinished(self) -> list[tuple[str, str, float]]:
+        """Multipart uploads that MinIO tells of: key, S3 upload ID, and Unix time of its beginning."""
+        found = []
+        try:
+            page = _xml(self._call("GET", "", {"uploads": "", "max-uploads": "1000"}))
+        except _Refused as e:
+            raise self._refusal(e) from None
+        for upload in page.iterfind("{*}Upload"):
+            begun = datetime.fromisoformat(_text(upload, "Initiated").replace("Z", "+00:00"))
+            found.append((_text(upload, "Key"), _text(upload, "UploadId"), begun.timestamp()))
+        return found
+
+    def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Key, bytes and Unix time of every object under a prefix.
+
+        :raises NetworkError, InternalError:
+        """
+        with self._sdk():
+            for found in self._prober.list_objects(bucket_name=self.bucket, prefix=prefix, recursive=True):
+                modified = found.last_modified.timestamp() if found.last_modified is not None else 0.0
+                yield str(found.object_name), int(found.size or 0), modified
+
+    def object_lock(self) -> str:
+        """How long the bucket keeps each object from being deleted, such as `COMPLIANCE 30 DAYS`; empty where it does not.
+
+        :raises NetworkError, InternalError:
+        """
+        with self._sdk():
+            try:
+                found = self._prober.get_object_lock_config(bucket_name=self.bucket)
+            except S3Error as e:
+                if e.code in ("ObjectLockConfigurationNotFoundError", "MethodNotAllowed", "AccessDenied"):
+                    return ""
+                raise
+        return "" if found.duration is None else f"{found.mode} {found.duration} {found.duration_unit}"
+
+    @contextmanager
+    def _sdk(self) -> Iterator[None]:
+        """The SDK's failures as ours."""
+        try:
+            yield
+        except S3Error as e:
+            raise self._failed(_Refused(str(e.code), str(e.message))) from e
+        except (HTTPError, OSError, MinioException) as e:
+            raise NetworkError(f"MinIO node {self.id} does not answer ({_sdk_reason(e)})") from e
 
     def copy(self, source: str, target: str, etag: str) -> None:
         """Copy an object within the bucket, if it still has this ETag; up to 5 GiB."""
@@ -227,25 +351,46 @@ class Node:
         :raises NetworkError: the node does not answer; `down_since` tells since when.
         :raises InternalError: it answers, and refuses (wrong keys, no rights): no cure by waiting, so it is not "down".
         """
-        start = time.monotonic()
-        try:
-            if not self._prober.bucket_exists(bucket_name=self.bucket) and self._own:
-                self._make_bucket()
-            if self._own and self._public_read and not self._public_policy_seen:
-                self._open_to_readers()
-        except S3Error as e:
-            if e.code in _BUSY_CODES:
-                raise self._went_down(str(e.code)) from e
-            raise self._refusal(_Refused(str(e.code), str(e.message)), quiet=True) from e
-        except (HTTPError, OSError, ServerError, InvalidResponseError) as e:
-            raise self._went_down(_sdk_reason(e)) from e
-        except MinioException as e:
-            raise self._went_down(f"an answer that is not S3's, {type(e).__name__}") from e
+        took: list[float] = []
+        last: NetworkError | None = None
+        for number, prober in enumerate(self._probers):
+            start = time.monotonic()
+            try:
+                self._probe_by(prober)
+            except _Silent as e:
+                self._ways.mark(number, str(e))
+                last = NetworkError(str(e))
+                continue
+            self._ways.mark(number, None)
+            if not took:
+                self._prober = prober
+            took.append(time.monotonic() - start)
+        if not took and last is not None:
+            raise self._went_down(last.detail)
         self._answered = True
         if self.down_since is not None:
             log.warning("node %s answers again after %.1f s", self.id, time.time() - self.down_since)
             self.down_since, self.down_reason = None, ""
-        return time.monotonic() - start
+        return min(took)
+
+    def _probe_by(self, prober: Minio) -> None:
+        """
+        :raises _Silent: no answer, or that the node cannot serve now.
+        :raises InternalError: it refuses for good.
+        """
+        try:
+            if not prober.bucket_exists(bucket_name=self.bucket) and self._own:
+                self._make_bucket(prober)
+            if self._own and self._public_read and not self._public_policy_seen:
+                self._open_to_readers(prober)
+        except S3Error as e:
+            if e.code in _BUSY_CODES:
+                raise _Silent(str(e.code)) from e
+            raise self._refusal(_Refused(str(e.code), str(e.message)), quiet=True) from e
+        except (HTTPError, OSError, ServerError, InvalidResponseError) as e:
+            raise _Silent(_sdk_reason(e)) from e
+        except MinioException as e:
+            raise _Silent(f"an answer that is not S3's, {type(e).__name__}") from e
 
     def probe_put(self) -> None:
         """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`.
@@ -257,7 +402,7 @@ class Node:
         def put(body: bytes, headers: Mapping[str, str]) -> int:
             url = self._call_signer.presign("PUT", self.bucket, key, _CALL_EXPIRES, None, _once_headers(1))
             try:
-                return self._pool.request("PUT", url[len(self._endpoint) :], READ_TIMEOUT, body, headers).status
+                return self._ways.request("PUT", url[len(self._endpoint) :], READ_TIMEOUT, body, headers).status
             except Unreachable as e:
                 raise self._went_down(str(e)) from e
 
@@ -270,20 +415,20 @@ class Node:
         if not self.write_once:
             log.warning("node %s does not keep to signed lengths or If-None-Match; using multipart uploads", self.id)
 
-    def _make_bucket(self) -> None:
+    def _make_bucket(self, prober: Minio) -> None:
         try:
-            self._prober.make_bucket(bucket_name=self.bucket)
+            prober.make_bucket(bucket_name=self.bucket)
         except S3Error as e:
             if e.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
         else:
             log.info("node %s: made the bucket %s", self.id, self.bucket)
 
-    def _open_to_readers(self) -> None:
+    def _open_to_readers(self, prober: Minio) -> None:
         """Let everyone GET this product's objects, where the bucket has no policy yet. v3.4.0's own policy lets everyone
         write too; that is not repeated."""
         try:
-            self._prober.get_bucket_policy(bucket_name=self.bucket)
+            prober.get_bucket_policy(bucket_name=self.bucket)
         except S3Error as e:
             if e.code != "NoSuchBucketPolicy":
                 raise
@@ -294,7 +439,7 @@ class Node:
                 "Resource": [f"arn:aws:s3:::{self.bucket}/openim/*"],
             }
             policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-            self._prober.set_bucket_policy(bucket_name=self.bucket, policy=policy)
+            prober.set_bucket_policy(bucket_name=self.bucket, policy=policy)
             log.info("node %s: everyone may read the bucket %s now", self.id, self.bucket)
         # Asked once, not at every probe.
         self._public_policy_seen = True
@@ -307,7 +452,7 @@ class Node:
         """
         url = self._call_signer.presign("GET", self.bucket, "", _CALL_EXPIRES, {"location": ""})
         try:
-            response = self._pool.request("GET", url[len(self._endpoint) :], READ_TIMEOUT)
+            response = self._ways.request("GET", url[len(self._endpoint) :], READ_TIMEOUT)
         except Unreachable as e:
             raise self._went_down(str(e)) from e
         return ("" if response.status == 200 else _refused(response).code), response
@@ -317,7 +462,7 @@ class Node:
         :raises InternalError: these keys may not.
         """
         try:
-            self._make_bucket()
+            self._make_bucket(self._prober)
         except S3Error as e:
             raise self._refusal(_Refused(str(e.code), str(e.message)), quiet=True) from e
 
@@ -340,7 +485,8 @@ class Node:
 
     def close(self) -> None:
         """Close kept connections."""
-        self._pool.close()
+        self._ways.close()
+        self._sdk_pool.clear()
 
     # Signing: no call to the storage
 
@@ -401,8 +547,11 @@ class Node:
         url = self._call_signer.presign(method, self.bucket, key, _CALL_EXPIRES, query, signed)
         target = url[len(self._endpoint) :]
         try:
-            response = self._pool.request(method, target, timeout, body, headers)
+            response = self._ways.request(method, target, timeout, body, headers)
         except Unreachable as e:
+            if self._ways.any_up:
+                # The next call goes to an endpoint of the cluster that answers.
+                raise NetworkError(f"an endpoint of MinIO node {self.id} does not answer ({e}); try again") from e
             raise self._went_down(str(e)) from e
         if response.status in (200, 204, 206):
             return response
@@ -431,12 +580,14 @@ def _once_headers(length: int) -> dict[str, str]:
     return {"content-length": str(length), "if-none-match": "*"}
 
 
-def _sdk_client(config: NodeConfig, read_timeout: float) -> Minio:
-    parts = urlsplit(config.endpoint)
+def _sdk_pool(read_timeout: float) -> urllib3.PoolManager:
     # The SDK's own pool waits 5 minutes and repeats 5 times; here a dead node is left after one wait.
-    pool = urllib3.PoolManager(
-        num_pools=2, maxsize=4, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout), retries=False
-    )
+    timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout)
+    return urllib3.PoolManager(num_pools=8, maxsize=4, timeout=timeout, retries=False)
+
+
+def _sdk_client(config: NodeConfig, endpoint: str, pool: urllib3.PoolManager) -> Minio:
+    parts = urlsplit(endpoint)
     return Minio(
         endpoint=parts.netloc,
         access_key=config.access_key,

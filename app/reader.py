@@ -203,6 +203,19 @@ class Section:
             return None
         return text.rstrip("/")
 
+    def urls(self, key: str) -> tuple[str, ...]:
+        """A list of http(s) URLs without paths."""
+        found = []
+        for n, text in enumerate(self.strings(key)):
+            fault = url_fault(text, path_allowed=False)
+            if fault:
+                self.fault(f"{key}[{n}]", fault)
+            else:
+                found.append(text.rstrip("/"))
+        if len(set(found)) != len(found):
+            self.fault(key, "names one of them twice")
+        return tuple(found)
+
     def ids(self) -> list[tuple[str, Section]]:
         """The entries of a mapping whose keys are IDs."""
         entries: list[tuple[str, Section]] = []

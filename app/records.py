@@ -77,8 +77,19 @@ class Records:
         with self._connection() as connection:
             row = connection.execute(self._select, {"of_name": name.encode()}).first()
             if row is None and self._legacy is not None:
-                return self._legacy.get(connection, name)
+                return self._old(connection, name)
         return None if row is None else _record(row)
+
+    def _old(self, connection: Connection, name: str) -> Record | None:
+        """v3.4.0's row, unless ours of the same row says more: its object may have moved."""
+        found = self._legacy.get(connection, name) if self._legacy is not None else None
+        if found is None:
+            return None
+        ours = None
+        if found.name != name:
+            row = connection.execute(self._select, {"of_name": found.name.encode()}).first()
+            ours = None if row is None else _record(row)
+        return msgspec.structs.replace(ours or found, name=name)
 
     def find(self, content_hash: str) -> list[Record]:
         """Some records of this content, whatever their names: a picture that is forwarded a lot has thousands."""
@@ -122,6 +133,79 @@ class Records:
     def close(self) -> None:
         self._engine.dispose()
 
+    # Work on many records: migrate, purge, expire, status
+
+    def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]:
+        """The next records by name.
+
+        :param node: only those on this node.
+        :param before: only those made before this, Unix milliseconds.
+        """
+        columns = _objects.c
+        statement = sa.select(_objects).where(columns.name > after.encode()).order_by(columns.name).limit(count)
+        if node is not None:
+            statement = statement.where(columns.node == node)
+        if before is not None:
+            statement = statement.where(columns.create_time < before)
+        with self._connection() as connection:
+            return [_record(row) for row in connection.execute(statement).all()]
+
+    def old_page(self, after: str, count: int) -> list[Record]:
+        """The next rows of v3.4.0's table, in its order."""
+        if self._legacy is None:
+            return []
+        with self._connection() as connection:
+            return self._legacy.after(connection, after, count)
+
+    def old_names(self, keys: list[str]) -> set[str]:
+        """Which of these object keys v3.4.0's table names."""
+        if self._legacy is None or not keys:
+            return set()
+        with self._connection() as connection:
+            return self._legacy.naming(connection, keys)
+
+    def absent(self, names: list[str]) -> list[str]:
+        """Which of these names have no record of ours."""
+        statement = sa.select(_objects.c.name).where(_objects.c.name.in_([n.encode() for n in names]))
+        with self._connection() as connection:
+            there = {bytes(name).decode() for name in connection.execute(statement).scalars()}
+        return [name for name in names if name not in there]
+
+    def move(self, record: Record, node: str, etag: str) -> int:
+        """Let every name of this object mean the same key on another node; how many did. Names that mean something else by
+        now stay as they are."""
+        statement = sa.update(_objects).where(*_same_object(record)).values(node=node, etag=etag)
+        with self._connection() as connection:
+            return connection.execute(statement).rowcount
+
+    def remove(self, record: Record) -> bool:
+        """Remove the record of a name, if it is still this one."""
+        columns = _objects.c
+        where = (columns.name == record.name.encode(), columns.create_time == record.create_time)
+        with self._connection() as connection:
+            return connection.execute(sa.delete(_objects).where(*where, *_same_object(record))).rowcount > 0
+
+    def needs(self, record: Record) -> bool:
+        """Whether any name means this object."""
+        statement = sa.select(sa.literal(1)).select_from(_objects).where(*_same_object(record, any_etag=True)).limit(1)
+        with self._connection() as connection:
+            return connection.execute(statement).first() is not None
+
+    def known_keys(self, node: str, keys: list[str]) -> set[str]:
+        """Which of these write-once keys of a node any name means; they hold their content's hash."""
+        columns = _objects.c
+        hashes = [key.rsplit("/", 1)[-1].split("_")[0] for key in keys]
+        statement = sa.select(columns.key).where(columns.hash.in_(hashes), columns.node == node, columns.key.in_(keys))
+        with self._connection() as connection:
+            return set(connection.execute(statement).scalars())
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Names and bytes by node, as the records say: content of several names counts for each."""
+        columns = _objects.c
+        statement = sa.select(columns.node, sa.func.count(), sa.func.sum(columns.size)).group_by(columns.node)
+        with self._connection() as connection:
+            return {node: (int(count), int(size or 0)) for node, count, size in connection.execute(statement)}
+
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
@@ -151,6 +235,13 @@ class Records:
                         raise
                     log.info("the records table was made by another process meanwhile (%s)", e.orig)
         self._prepared = True
+
+
+def _same_object(record: Record, any_etag: bool = False) -> list[Any]:
+    columns = _objects.c
+    # The hash first: it has the index.
+    where = [columns.hash == record.hash, columns.node == record.node, columns.key == record.key]
+    return where if any_etag else [*where, columns.etag == record.etag]
 
 
 def _engine(url: sa.URL) -> Engine:

@@ -100,6 +100,7 @@ class Uploads:
     :param api_url: what returned URLs begin with.
     :param expire: seconds that an unfinished upload lives.
     :param others: other nodes that this instance holds keys for; known content on them is not sent again.
+    :param drained: nodes whose objects are on their way elsewhere: nothing new is recorded there.
     :param limits: of what one user may begin.
     :param legacy: look for content at v3.4.0's place too, which costs every new upload a call.
     """
@@ -114,7 +115,9 @@ class Uploads:
         legacy: bool = False,
         limits: LimitCalls | None = None,
         others: Mapping[str, OtherNode] | None = None,
+        drained: frozenset[str] = frozenset(),
     ) -> None:
+        self._drained = drained
         self._legacy = legacy
         self._limits = limits
         self._others = others or {}
@@ -252,7 +255,8 @@ class Uploads:
 
         On the own node, else on another that answers: forwarding a picture across nodes moves no byte.
         """
-        records = [r for r in self._records.find(ticket.hash) if r.size == ticket.size]
+        found_records = [r for r in self._records.find(ticket.hash) if r.size == ticket.size]
+        records = [r for r in found_records if r.node not in self._drained]
         for record in sorted(records, key=lambda r: r.node != ticket.node):
             if record.node == ticket.node:
                 found = self._node.stat(record.key)
@@ -268,7 +272,7 @@ class Uploads:
                 return record
             # One look is enough: the others most likely name the same object.
             break
-        return self._known_to_v340(ticket) if self._legacy and not records else None
+        return self._known_to_v340(ticket) if self._legacy and not found_records else None
 
     def _known_to_v340(self, ticket: Ticket) -> Record | None:
         """The same content where v3.4.0 put it, which only its own completion writes to."""

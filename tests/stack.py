@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,10 @@ class MinIONode:
             log=self.process.log,
         )
 
+    def stop(self) -> None:
+        if self.process.child is not None:
+            self.process.stop()
+
     def client(self) -> Minio:
         return Minio(
             endpoint=f"127.0.0.1:{self.port}",
@@ -173,6 +177,54 @@ class MinIONode:
         return sorted(str(o.object_name) for o in listed if not str(o.object_name).startswith("openim/probe/"))
 
 
+class MinIOCluster(MinIONode):
+    """Four processes of one erasure-coded cluster."""
+
+    def __init__(self, id: str, folder: Path) -> None:
+        self.id, self.folder = id, folder
+        self.ports = [free_port() for _ in range(4)]
+        self.port = self.ports[0]
+        self.processes = []
+        drives = [f"http://127.0.0.1:{port}{folder}/d{n}" for n, port in enumerate(self.ports)]
+        for n, port in enumerate(self.ports):
+            (folder / f"d{n}").mkdir(parents=True)
+            command = [program("minio"), "server", "--address", f"127.0.0.1:{port}"]
+            command += ["--console-address", f"127.0.0.1:{free_port()}", *drives]
+            env = {
+                "MINIO_ROOT_USER": ACCESS_KEY,
+                "MINIO_ROOT_PASSWORD": SECRET_KEY,
+                "MINIO_BROWSER": "off",
+                "MINIO_PROMETHEUS_AUTH_TYPE": "public",
+                # Otherwise MinIO refuses loopback addresses where it believes to be in a container.
+                "_MINIO_SERVER_LOCAL": f"127.0.0.1:{port}",
+                "MINIO_CI_CD": "1",
+            }
+            self.processes.append(Process(command, folder / f"minio{n}.log", env))
+        self.process = self.processes[0]
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    def start(self) -> None:
+        for process in self.processes:
+            process.start()
+
+    def wait(self) -> None:
+        for url, process in zip(self.urls, self.processes, strict=True):
+            wait_for(
+                f"MinIO at {url}",
+                lambda url=url: requests.get(f"{url}/minio/health/cluster", timeout=2).ok,  # type: ignore[misc]
+                timeout=60,
+                log=process.log,
+            )
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.child is not None:
+                process.stop()
+
+
 class Stack:
     """A deployment.
 
@@ -185,7 +237,7 @@ class Stack:
     def __init__(
         self,
         folder: Path,
-        nodes: dict[str, MinIONode],
+        nodes: Mapping[str, MinIONode],
         instances: dict[str, str],
         change: Callable[[dict[str, Any]], None] = lambda _: None,
         balancer: Callable[[str], str] | None = lambda text: text,
@@ -203,7 +255,7 @@ class Stack:
             "records": "sqlite:///data/records.db",
             "nodes": {
                 n.id: {
-                    "endpoint": n.url,
+                    **({"endpoints": n.urls} if isinstance(n, MinIOCluster) else {"endpoint": n.url}),
                     "sign_endpoint": f"{self.url}/s3/{n.id}" if balancer is not None else n.url,
                     "bucket": "openim",
                     "access_key": ACCESS_KEY,

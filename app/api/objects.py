@@ -14,7 +14,7 @@ from app.auth import Identity
 from app.downloads import ElsewhereError, NotMadeError
 from app.errors import ArgsError, NetworkError, RecordNotFoundError
 from app.forwarding import MARK_HEADER
-from app.names import api_address, check_name
+from app.names import api_address, check_name, instance_url
 from app.sealing import Ticket
 from app.services import Services
 
@@ -53,20 +53,24 @@ def add_routes(app: Flask, services: Services) -> None:
     def forwarded_by() -> str | None:
         return services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
 
-    def forward(node_id: str) -> Response:
-        """Have an instance of `node_id` answer this request.
+    #: Nodes for new uploads, where the own node takes none.
+    draining = deployment.nodes[instance.node].drain
+    taking = [n.id for n in deployment.nodes.values() if not n.drain]
+
+    def forward(*node_ids: str) -> Response:
+        """Have an instance of one of these nodes answer this request.
 
         :raises NetworkError: none can be reached, or another instance sent it here.
         """
         sender = forwarded_by()
         if sender is not None:
             raise NetworkError(
-                f"{sender} forwarded a request for node {node_id} to {instance.id}, which serves {instance.node}: "
+                f"{sender} forwarded a request for node {node_ids[0]} to {instance.id}, which serves {instance.node}: "
                 f"their instances.yaml differ"
             )
         answer = services.forwarder.forward(
-            node_id,
-            pinning.owners(deployment, node_id, instance.id),
+            " or ".join(node_ids),
+            [owner for node_id in node_ids for owner in pinning.owners(deployment, node_id, instance.id)],
             _target(),
             {name.lower(): value for name, value in request.headers.items()},
             request.get_data(cache=True),
@@ -77,8 +81,10 @@ def add_routes(app: Flask, services: Services) -> None:
             response.headers.add(name, value) if name == "Set-Cookie" else response.headers.set(name, value)
         return response
 
-    def requested_api() -> str | None:
-        return api_address(request.headers.get("X-Request-Api"))
+    def returned_api() -> str:
+        """What returned URLs begin with: what the client asks for, else public_url."""
+        address = api_address(request.headers.get("X-Request-Api")) or deployment.public_url
+        return instance_url(address, instance.id) if deployment.instance_urls else address
 
     def open_upload(identity: Identity, upload_id: str) -> Ticket:
         if services.legacy_ids is not None:
@@ -94,7 +100,10 @@ def add_routes(app: Flask, services: Services) -> None:
         return wire.PartSize(size=uploads.part_size(body.size or 0))
 
     def initiate(identity: Identity, body: wire.InitiateRequest) -> Answer:
-        return services.uploads.initiate(identity, body, requested_api())
+        if draining:
+            check_name(body.name or "", identity.user, identity.is_admin)
+            return forward(*taking)
+        return services.uploads.initiate(identity, body, returned_api())
 
     def auth_sign(identity: Identity, body: wire.AuthSignRequest) -> Answer:
         ticket = open_upload(identity, body.upload_id or "")
@@ -108,16 +117,18 @@ def add_routes(app: Flask, services: Services) -> None:
         ticket = open_upload(identity, body.upload_id or "")
         if ticket.node != instance.node:
             return forward(ticket.node)
-        return services.uploads.complete(identity, ticket, body, requested_api())
+        return services.uploads.complete(identity, ticket, body, returned_api())
 
     def initiate_form_data(identity: Identity, body: wire.InitiateFormDataRequest) -> Answer:
+        if draining:
+            return forward(*taking)
         return services.forms.initiate(identity, body)
 
     def complete_form_data(identity: Identity, body: wire.CompleteFormDataRequest) -> Answer:
         ticket = services.sealer.open_form(body.id or "")
         if ticket.node != instance.node:
             return forward(ticket.node)
-        return services.forms.complete(identity, ticket, requested_api())
+        return services.forms.complete(identity, ticket, returned_api())
 
     def access_url(_: Identity, body: wire.AccessURLRequest) -> Answer:
         name, query = body.name or "", body.query or {}
@@ -169,7 +180,7 @@ def add_routes(app: Flask, services: Services) -> None:
         if not owners:
             raise NetworkError(f"the object lies on node {node_id}, which no instance serves")
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        return f"{deployment.public_url}/i/{owners[0].id}{quote(request.path, safe='/~')}{query}"
+        return f"{instance_url(deployment.public_url, owners[0].id)}{quote(request.path, safe='/~')}{query}"
 
     views: dict[str, Callable[[Identity, Any], Answer]] = {
         "part_limit": part_limit,
@@ -184,6 +195,8 @@ def add_routes(app: Flask, services: Services) -> None:
     for route, (shape, _) in wire.ROUTES.items():
         post(route, shape, views[route])
     app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
+    # A URL that names an instance, perhaps one that is gone, shows its object at any other that it reaches unstripped.
+    app.add_url_rule(f"/i/<_instance>{_PREFIX}<any_path:rest>", "prefixed_view", lambda _instance, rest: view(rest))
 
 
 def _target() -> str:

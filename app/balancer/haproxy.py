@@ -15,7 +15,7 @@ from app.balancer.common import (
     public_path,
     s3_prefixes,
 )
-from app.config import Deployment
+from app.config import Deployment, Node
 from app.errors import NetworkError
 from app.forwarding import MARK_HEADER
 
@@ -76,10 +76,9 @@ def _frontend(deployment: Deployment) -> str:
     if prefix:
         lines.append(f"    http-request replace-path ^{re.escape(prefix)}(/(object|i)/.*) \\1")
     lines += [
+        "    # An instance that is gone: its links go where those without an instance go.",
         "    http-request set-var(txn.oim_path) path,field(3,/) if oim_prefixed",
-        "    acl oim_known var(txn.oim_path) -m str " + " ".join(deployment.instances),
-        "    use_backend oim_instances if oim_object !oim_prefixed",
-        "    use_backend oim_instances if oim_prefixed oim_known",
+        "    use_backend oim_instances if oim_object or oim_prefixed",
     ]
     for node, at in s3_prefixes(deployment):
         # With the bucket, so that health, admin and STS routes are not reachable.
@@ -89,8 +88,6 @@ def _frontend(deployment: Deployment) -> str:
         lines.append("    default_backend oim_nothing")
         lines += ["", "backend oim_nothing", f"    {not_found}"]
     else:
-        # An unknown instance in the path is no business of the legacy API.
-        lines.insert(-1, "    use_backend oim_nothing if oim_prefixed !oim_known")
         lines += ["    default_backend oim_legacy", "", "backend oim_nothing", f"    {not_found}"]
     return "\n".join(lines) + "\n"
 
@@ -127,12 +124,21 @@ def _instances(deployment: Deployment) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _servers(node: Node) -> list[str]:
+    if len(node.endpoints) == 1:
+        return [f"    server {node.id} {authority(node.endpoint)}"]
+    # Any endpoint of a cluster has all of its objects.
+    lines = ["    balance roundrobin", "    option httpchk GET /minio/health/live", "    option redispatch 1"]
+    lines += ["    retries 3", "    retry-on conn-failure", "    default-server check inter 1s fall 2 rise 1"]
+    return lines + [f"    server {node.id}_{n} {authority(e)}" for n, e in enumerate(node.endpoints, 1)]
+
+
 def _nodes(deployment: Deployment) -> str:
     texts = []
     for node in deployment.nodes.values():
         prefixes = [at for other, at in s3_prefixes(deployment) if other is node]
         lines = [f"backend oim_s3_{node.id}", "    # Parts of up to 5 GiB stream through.", "    timeout server 300s"]
         lines += [f"    http-request replace-path ^{re.escape(at)}(/.*) \\1" for at in prefixes]
-        lines.append(f"    server {node.id} {authority(node.endpoint)}")
+        lines += _servers(node)
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)

@@ -107,8 +107,10 @@ def _maps(deployment: Deployment, native: bool) -> str:
         '    default "";',
         f'    "~^{_optional(public_path(deployment))}/i/(?<oim_i>[A-Za-z0-9_-]+)/object/" $oim_i;',
         "}",
+        "# An instance that is gone: its links go where those without an instance go.",
         "map $oim_iid $oim_by_path {",
-        '    default "";',
+        '    default "";' if native else "    default oim_hash;",
+        '    "" "";',
         *pins,
         "}",
         *(['map $oim_by_path $oim_route { "" $oim_by_cookie; default $oim_by_path; }'] if native else []),
@@ -148,8 +150,10 @@ def _upstreams(deployment: Deployment, native: bool) -> str:
             servers.append(_serve(other, "backup weight=1000" if n == 0 else "backup"))
         lines.append(_upstream(f"oim_{instance.id}", servers, keepalive=32))
     for node in deployment.nodes.values():
-        # One node, one server: nowhere else has its objects.
-        lines.append(_upstream(f"oim_s3_{node.id}", [f"server {authority(node.endpoint)} max_fails=0;"], keepalive=64))
+        # One node, one server: nowhere else has its objects. In a cluster any endpoint has all of them.
+        dead = " max_fails=0" if len(node.endpoints) == 1 else " max_fails=1 fail_timeout=5s"
+        servers = [f"server {authority(endpoint)}{dead};" for endpoint in node.endpoints]
+        lines.append(_upstream(f"oim_s3_{node.id}", servers, keepalive=64))
     if deployment.balancer.legacy_api is not None:
         lines.append(_upstream("oim_legacy", [f"server {authority(deployment.balancer.legacy_api)};"], keepalive=32))
     return "\n".join(lines)
@@ -210,7 +214,7 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
             f"        proxy_pass http://{by_cookie}$oim_path;",
             "    }",
             f"    location {prefix}/i/ {{",
-            '        if ($oim_by_path = "") { return 404; }',
+            '        if ($oim_iid = "") { return 404; }',
             f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
             f"        proxy_pass http://{by_path}$oim_path;",
             "    }",
@@ -225,7 +229,8 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
             "        error_page 502 504 =503 @oim_down;",
             "        proxy_request_buffering off;",
             "        proxy_buffering off;",
-            "        proxy_next_upstream off;",
+            "        # Another endpoint of a cluster, where the first cannot be reached.",
+            "        proxy_next_upstream error;",
             "        proxy_read_timeout 300s;",
             "        proxy_send_timeout 300s;",
             "        proxy_ssl_server_name on;",

@@ -8,8 +8,10 @@ from app import __version__
 from app.cli.check import check
 from app.cli.haproxy import haproxy
 from app.cli.import_config import import_config
+from app.cli.migrate import migrate
 from app.cli.nginx import nginx
 from app.cli.policy import policy
+from app.cli.retention import expire, gc, purge
 from app.cli.serve import serve
 from app.cli.token import token
 from app.cli.upload import upload
@@ -21,5 +23,5 @@ def main() -> None:
     """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
 
 
-for command in (serve, check, nginx, haproxy, policy, import_config, upload, token):
+for command in (serve, check, nginx, haproxy, policy, import_config, migrate, expire, gc, purge, upload, token):
     main.add_command(command)

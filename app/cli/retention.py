@@ -1,0 +1,97 @@
+"""`openim-direct expire`, `gc` and `purge`: removing what nobody needs."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from app.cli.nodes import failures, node_of, old_node, parse_age, size_text
+from app.cli.options import UserError, config_option, load_config
+from app.compose import create_nodes, create_records
+from app.retention import GRACE, check_purge, collect, still_needed
+from app.retention import expire as expire_records
+from app.retention import purge as purge_node
+
+_SHOWN = 20
+
+
+@click.command()
+@config_option
+@click.option("--older-than", callback=parse_age, required=True, metavar="AGE", help="Such as 180d or 12h.")
+@click.option("--content-type", help="Only these, such as video/mp4; `video/` stands for all that begin so.")
+@click.option("--dry-run", is_flag=True, help="Count, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def expire(config_file: str, older_than: float, content_type: str | None, dry_run: bool, yes: bool) -> None:
+    """Remove names that were uploaded before, and the objects that no name needs any more.
+
+    Their links are answered with 404 from then on. Rows of v3.4.0's own table stay, and so do objects that they name.
+    """
+    deployment = load_config(config_file)
+    before = int((time.time() - older_than) * 1000)
+    records, nodes = create_records(deployment), create_nodes(deployment)
+    with failures():
+        if not dry_run and not yes:
+            counted = expire_records(records, nodes, before, content_type, dry_run=True)
+            click.confirm(f"Remove {counted.names} names, of {counted.objects} objects?", abort=True, err=True)
+        grace = 0.0 if dry_run else GRACE
+        done = expire_records(records, nodes, before, content_type, dry_run, grace)
+    verb = "would remove" if dry_run else "removed"
+    most = "up to " if dry_run else ""
+    click.echo(f"{verb} {done.names} names, {most}{done.objects} objects, {most}{size_text(done.bytes)}")
+    for key, reason in done.kept[:_SHOWN]:
+        click.echo(f"  stays: {key}: {reason}")
+    if len(done.kept) > _SHOWN:
+        click.echo(f"  and {len(done.kept) - _SHOWN} more")
+
+
+@click.command()
+@config_option
+@click.option("--node", "only", help="One node; all whose keys the file holds by default.")
+@click.option("--dry-run", is_flag=True, help="Count, and remove nothing.")
+def gc(config_file: str, only: str | None, dry_run: bool) -> None:
+    """Remove what uploads left that were never finished, once they are older than `uploads.expire` and an hour.
+
+    MinIO removes unfinished multipart uploads by itself after 24 h; files that were sent and never completed it does not.
+    """
+    deployment = load_config(config_file)
+    made = create_nodes(deployment)
+    nodes = [node_of(deployment, only, made)] if only is not None else list(made.values())
+    records = create_records(deployment)
+    older = deployment.uploads.expire + 3600
+    failed = False
+    for node in nodes:
+        try:
+            with failures():
+                done = collect(records, node, older, dry_run)
+        except SystemExit:
+            failed = True
+            continue
+        verb = "would remove" if dry_run else "removed"
+        click.echo(f"{node.id}: {verb} {done.uploads} uploads, {done.objects} objects, {size_text(done.bytes)}")
+    sys.exit(1 if failed else 0)
+
+
+@click.command()
+@click.argument("node_id", metavar="NODE")
+@config_option
+@click.option("--dry-run", is_flag=True, help="Count, and delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge(node_id: str, config_file: str, dry_run: bool, yes: bool) -> None:
+    """Delete all objects under openim/ on NODE, after a check that no name means any of them.
+
+    For a node that `migrate` emptied. Signed URLs that were given out before that work for up to 24 h: wait so long.
+    """
+    deployment = load_config(config_file)
+    node = node_of(deployment, node_id)
+    records = create_records(deployment)
+    with failures():
+        check_purge(deployment.nodes[node_id].drain, node_id)
+        names = still_needed(records, node, old_node(deployment))
+        if names:
+            raise UserError(f"names still mean objects of {node_id}, such as {', '.join(names)}: migrate them first")
+        if not dry_run and not yes:
+            click.confirm(f"Delete everything under openim/ in {node.bucket} on {node_id}?", abort=True, err=True)
+        objects, size = purge_node(node, dry_run=dry_run)
+    click.echo(f"{'would delete' if dry_run else 'deleted'} {objects} objects, {size_text(size)}, on {node_id}")

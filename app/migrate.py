@@ -1,0 +1,262 @@
+"""A node's objects to another node, while the service runs: copy, verify, and only then let the records mean the copy.
+
+What was done is in the records themselves, so that it may be killed at any point and begun again.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+import msgspec
+
+from app.errors import APIError, InternalError, NetworkError
+from app.model import ChangedObject, ObjectInfo, Record
+from app.transfer import MAX_SINGLE, Copied, Limiter, TargetNode, copy_object, md5_of
+
+_PAGE = 500
+#: Objects in a row that a node did not take or give: it is down or full, and going on would only fill the summary.
+_GIVE_UP = 20
+
+GONE = "its object is gone"
+CHANGED = "its object changed since it was recorded"
+TAKEN = "another content lies at its key on the target"
+UNEQUAL = "the copy differs from the source"
+
+
+class NodeCalls(TargetNode, Protocol):
+    id: str
+
+    def remove(self, key: str) -> None: ...
+    def object_lock(self) -> str: ...
+
+
+class RecordCalls(Protocol):
+    def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]: ...
+    def old_page(self, after: str, count: int) -> list[Record]: ...
+    def absent(self, names: list[str]) -> list[str]: ...
+    def add(self, record: Record) -> None: ...
+    def move(self, record: Record, node: str, etag: str) -> int: ...
+
+
+class Summary(msgspec.Struct):
+    #: Objects that were copied, or were on the target already, and whose records mean them there now.
+    objects: int = 0
+    #: Of these, without moving a byte.
+    there: int = 0
+    #: Names that mean the target now.
+    names: int = 0
+    #: Bytes copied.
+    bytes: int = 0
+    #: Name and reason of what was not moved.
+    left: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    #: Why it ended early; empty where it did not.
+    given_up: str = ""
+
+
+class Migration:
+    """
+    :param old_node: the node of v3.4.0's objects that have no record of ours; empty where each has to be looked for, None
+        where there are none.
+    :param full: read the copy back and compare a hash, instead of size and ETag.
+    :param told: is called with the bytes of each block that is copied.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, NodeCalls],
+        target: NodeCalls,
+        records: RecordCalls,
+        old_node: str | None = None,
+        parallel: int = 4,
+        limiter: Limiter | None = None,
+        full: bool = False,
+        dry_run: bool = False,
+        told: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._sources, self._target, self._records, self._old_node = sources, target, records, old_node
+        self._parallel, self._limiter, self._full, self._dry_run = parallel, limiter or Limiter(None), full, dry_run
+        self._told = told
+        self._summary = Summary()
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+        #: Objects that were looked at and not moved, by node and key.
+        self._left: set[tuple[str, str]] = set()
+
+    def check_target(self, allow_object_lock: bool = False) -> None:
+        """Write, read and remove an object there.
+
+        :raises NetworkError: it does not answer, or has no room.
+        :raises InternalError: it refuses, or keeps objects from being deleted.
+        """
+        lock = self._target.object_lock()
+        if lock and not allow_object_lock:
+            raise InternalError(
+                f"the bucket of node {self._target.id} has an object lock ({lock}): nothing that is moved there could be "
+                f"removed by expire or purge before; --allow-object-lock if that is meant"
+            )
+        key = f"openim/probe/{secrets.token_hex(16)}"
+        self._target.write(key, io.BytesIO(b"probe"), 5, "")
+        found = self._target.stat(key)
+        if found is None or found.size != 5:
+            raise InternalError(f"node {self._target.id} does not show what was written to it")
+        self._target.remove(key)
+
+    def plan(self) -> tuple[int, int]:
+        """Objects and bytes that records say are to be moved."""
+        objects = size = 0
+        for record in self._objects():
+            objects, size = objects + 1, size + record.size
+        return objects, size
+
+    def run(self) -> Summary:
+        """Move all, and once more what came meanwhile, until a pass finds nothing new."""
+        with ThreadPoolExecutor(self._parallel) as pool:
+            while True:
+                before = self._summary.objects
+                running: set[Future[None]] = set()
+                for record in self._objects():
+                    if self._summary.given_up:
+                        break
+                    running.add(pool.submit(self._move, record))
+                    if len(running) >= 2 * self._parallel:
+                        done, running = wait(running, return_when="FIRST_COMPLETED")
+                        for future in done:
+                            future.result()
+                for future in running:
+                    future.result()
+                if self._summary.given_up or self._dry_run or self._summary.objects == before:
+                    return self._summary
+
+    def _objects(self) -> Iterator[Record]:
+        """One record of each object on the sources."""
+        for node in self._sources:
+            yield from self._of_node(node)
+        if self._old_node == "" or self._old_node in self._sources:
+            yield from self._of_v340()
+
+    def _of_node(self, node: str) -> Iterator[Record]:
+        seen: set[str] = set()
+        after = ""
+        while page := self._records.page(after, _PAGE, node):
+            for record in page:
+                if record.key not in seen and (node, record.key) not in self._left:
+                    # Keys of several names: a picture that was forwarded.
+                    seen.add(record.key)
+                    yield record
+            after = page[-1].name
+
+    def _of_v340(self) -> Iterator[Record]:
+        after = ""
+        while page := self._records.old_page(after, _PAGE):
+            absent = set(self._records.absent([r.name for r in page]))
+            for record in page:
+                node = self._old_node or self._holder(record) if record.name in absent else None
+                if node and (node, record.key) not in self._left:
+                    yield msgspec.structs.replace(record, node=node)
+            after = page[-1].name
+
+    def _holder(self, record: Record) -> str | None:
+        return next((n for n, node in self._sources.items() if node.stat(record.key) is not None), None)
+
+    def _move(self, record: Record) -> None:
+        if self._summary.given_up:
+            return
+        try:
+            reason = self._moved(record)
+        except NetworkError as e:
+            self._not_moved(record, e.detail, e)
+        except APIError as e:
+            self._not_moved(record, e.detail, e)
+        except ChangedObject:
+            self._not_moved(record, CHANGED)
+        else:
+            if reason:
+                self._not_moved(record, reason)
+            else:
+                self._in_a_row = 0
+
+    def _moved(self, record: Record) -> str:
+        """Copy, verify, record: in this order. Why not, or empty."""
+        source = self._sources[record.node]
+        found = None
+        if record.etag and "-" not in record.etag and record.size <= MAX_SINGLE and not self._dry_run:
+            # What the record says is as good as a look: the source is asked for just this content.
+            found = ObjectInfo(record.size, record.etag)
+        else:
+            found = source.stat(record.key)
+            if found is None:
+                return GONE
+            if record.etag and found.etag != record.etag:
+                return CHANGED
+        if self._dry_run:
+            self._count(1, 0, found.size, there=False)
+            return ""
+        there = None
+        if "-" in found.etag or found.size > MAX_SINGLE:
+            # Joined from parts, it would replace what is there.
+            there = self._target.stat(record.key)
+        copied = 0
+        if there is None:
+            try:
+                made = copy_object(source, self._target, record.key, found, self._limiter, self._told, hashed=self._full)
+            except ChangedObject:
+                return GONE if source.stat(record.key) is None else CHANGED
+            there = self._target.stat(record.key)
+            if there is not None and made.etag:
+                copied = found.size
+                if not self._equal(record.key, found, made, there):
+                    return UNEQUAL
+            elif there is None:
+                return UNEQUAL
+        if not copied and not self._same(source, record.key, found, there):
+            return TAKEN
+        self._count(1, self._switch(record, there.etag), copied, there=not copied)
+        return ""
+
+    def _equal(self, key: str, found: ObjectInfo, made: Copied, there: ObjectInfo) -> bool:
+        """Whether a copy is what the source has, by what the target says of it; with `full` by reading it."""
+        if (there.size, there.etag) != (found.size, made.etag):
+            return False
+        if not self._full:
+            return made.etag == found.etag
+        if md5_of(self._target, key, there, self._limiter) == made.md5:
+            return True
+        self._target.remove(key)
+        return False
+
+    def _same(self, source: NodeCalls, key: str, found: ObjectInfo, there: ObjectInfo) -> bool:
+        """Whether the target has this content already, from a run before or of its own."""
+        if found.size != there.size:
+            return False
+        if found.etag == there.etag and not self._full:
+            return True
+        # Put in one piece there, joined from parts here, perhaps.
+        return md5_of(source, key, found, self._limiter) == md5_of(self._target, key, there, self._limiter)
+
+    def _switch(self, record: Record, etag: str) -> int:
+        names = self._records.move(record, self._target.id, etag)
+        if names == 0 and not record.etag:
+            # v3.4.0's own row has no record of ours yet; its table is not touched.
+            self._records.add(msgspec.structs.replace(record, node=self._target.id, etag=etag))
+            names = 1
+        return names
+
+    def _count(self, objects: int, names: int, size: int, there: bool) -> None:
+        with self._lock:
+            self._summary.objects += objects
+            self._summary.there += there
+            self._summary.names += names
+            self._summary.bytes += size
+
+    def _not_moved(self, record: Record, reason: str, error: APIError | None = None) -> None:
+        with self._lock:
+            self._left.add((record.node, record.key))
+            self._summary.left.append((record.name, reason))
+            self._in_a_row = self._in_a_row + 1 if error is not None else 0
+            if self._in_a_row >= _GIVE_UP:
+                self._summary.given_up = f"{_GIVE_UP} objects in a row could not be moved; the last: {reason}"

@@ -1,0 +1,138 @@
+"""A deployment to measure, and what its processes use: CPU, memory, storage calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from tests.stack import REPO, MinIONode, Stack, running
+
+#: MinIO's counters are up to 10 s late.
+COUNT_DELAY = 11.0
+
+
+class LoadError(Exception):
+    """Requests failed: what was measured is no figure."""
+
+
+@dataclass
+class LoadGen:
+    """The load generator in Go, built once."""
+
+    folder: Path
+    binary: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        go = shutil.which("go")
+        assert go is not None, "the benchmark needs Go on PATH"
+        self.binary = self.folder / "loadgen"
+        subprocess.run([go, "build", "-o", self.binary, "."], cwd=REPO / "tests/bench/loadgen", check=True)
+
+    def run(self, stack: Stack, base: str, *arguments: str, user: str = "u1") -> dict[str, Any]:
+        """One run's figures; see the Go source.
+
+        :raises LoadError: any request failed.
+        """
+        done = subprocess.run(
+            [self.binary, "-json", "-base", base, "-user", user, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TOK": stack.token(user)},
+        )
+        if not done.stdout.startswith("{"):
+            raise LoadError(done.stderr or done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        if answer["failed"]:
+            raise LoadError(str(answer["errors"]))
+        return answer
+
+    def crowd(self, stack: Stack, users: int, *arguments: str) -> float:
+        """The same load by several users at once, whose tokens the balancer sends to several instances; their rates' sum."""
+        with ThreadPoolExecutor(users) as pool:
+            runs = pool.map(lambda n: self.run(stack, stack.url, *arguments, user=f"u{n}"), range(users))
+            return sum(run["rate"] for run in runs)
+
+
+@contextmanager
+def deployment(
+    folder: Path, instances: int = 1, nodes: int = 1, change: Any = lambda _: None, workers: tuple[int, int] | None = None
+) -> Iterator[Stack]:
+    """Instances on nodes in turn, behind nginx.
+
+    :param workers: processes and threads an instance; the defaults where None.
+    """
+    made = {f"m{n}": MinIONode(f"m{n}", folder / f"m{n}") for n in range(1, nodes + 1)}
+
+    def edit(document: dict[str, Any]) -> None:
+        if workers is not None:
+            document["server"] = {"workers": workers[0], "threads": workers[1]}
+        change(document)
+
+    try:
+        for node in made.values():
+            node.start()
+        for node in made.values():
+            node.wait()
+        names = {f"i{n}": f"m{(n - 1) % nodes + 1}" for n in range(1, instances + 1)}
+        with running(Stack(folder / "stack", made, names, edit)) as stack:
+            yield stack
+    finally:
+        for node in made.values():
+            if node.process.child is not None:
+                node.process.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def groups(stack: Stack) -> dict[str, list[psutil.Process]]:
+    """Processes by what they are: instances, nginx, MinIO, with their children."""
+
+    def tree(pid: int) -> list[psutil.Process]:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+
+    assert stack.balancer is not None
+    return {
+        "instances": [p for i in stack.instances.values() for p in tree(i.pid)],
+        "nginx": tree(stack.balancer.pid),
+        "MinIO": [p for n in stack.nodes.values() for p in tree(n.process.pid)],
+    }
+
+
+def cpu_seconds(stack: Stack) -> dict[str, float]:
+    return {name: sum(sum(p.cpu_times()[:2]) for p in processes) for name, processes in groups(stack).items()}
+
+
+def memory(stack: Stack, instance: str) -> tuple[float, list[float]]:
+    """MiB of an instance's processes together, shared pages counted once (PSS), and of each worker alone (USS)."""
+    parent = psutil.Process(stack.instances[instance].pid)
+    children = parent.children()
+    whole = sum(p.memory_full_info().pss for p in (parent, *children))
+    return whole / (1 << 20), [p.memory_full_info().uss / (1 << 20) for p in children]
+
+
+def storage_counts(stack: Stack) -> tuple[Counter[str], float]:
+    """S3 calls by name and bytes sent so far, of all nodes, as MinIO counts them."""
+    calls: Counter[str] = Counter()
+    sent = 0.0
+    time.sleep(COUNT_DELAY)
+    for node in stack.nodes.values():
+        text = requests.get(f"{node.url}/minio/v2/metrics/cluster", timeout=10).text
+        for name, value in re.findall(r'minio_s3_requests_total\{api="([a-z]+)"[^}]*\} (\S+)', text):
+            calls[name] += int(float(value))
+        sent += sum(float(v) for v in re.findall(r"minio_s3_traffic_sent_bytes\{[^}]*\} (\S+)", text))
+    return calls, sent

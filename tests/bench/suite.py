@@ -1,0 +1,570 @@
+"""Every figure of the README's "Speed", on this machine, in one run:
+
+    python -m tests.bench.suite --out bench            (needs the extras all, test and bench, and Go)
+    python -m tests.bench.suite --only flows,routes    a part of it; --list names them
+
+Writes OUT/report.md and plots. Everything runs on loopback on one machine, load generator included, so that figures are to
+be compared with the bare PUTs of the same run, not with other machines. Takes about 15 minutes, 20 with 5 million records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from app.config import load as load_config
+from app.migrate import Migration
+from app.model import Record
+from app.node import Node
+from app.records import Records
+from app.signing import Presigner
+from tests.bench.deployment import LoadError, LoadGen, cpu_seconds, deployment, memory, storage_counts
+from tests.bench.report import Report
+from tests.databases import MariaDB
+from tests.pictures import encoded, photo
+from tests.stack import Stack
+
+KIB, MIB = 1 << 10, 1 << 20
+#: v3.4.0's share of the bare PUTs, measured on its own binaries.
+V340 = {64 * KIB: 0.13, MIB: 0.27, 100 * MIB: 0.94}
+#: Bytes to flows of a run, about 2 s each.
+SIZES = {4 * KIB: 600, 64 * KIB: 500, MIB: 250, 10 * MIB: 24, 100 * MIB: 4}
+
+
+class Bench:
+    def __init__(self, folder: Path, report: Report, repeats: int, records: int) -> None:
+        self.folder, self.report, self.repeats, self.records = folder, report, repeats, records
+        self.loadgen = LoadGen(folder)
+        self._count = 0
+
+    def place(self) -> Path:
+        self._count += 1
+        return self.folder / f"d{self._count}"
+
+    def ratio(self, stack: Stack, base: str, size: int, flows: int, clients: int = 8) -> tuple[float, float, list[float]]:
+        """Bare PUTs a second, flows a second, and each repeat's ratio: flows over the mean of the PUTs before and after."""
+        arguments = ("-size", str(size), "-n", str(max(flows, clients)), "-c", str(clients))
+        puts = [self.loadgen.run(stack, base, *arguments, "-limit")["rate"]]
+        rates = []
+        for _ in range(self.repeats):
+            rates.append(self.loadgen.run(stack, base, *arguments)["rate"])
+            puts.append(self.loadgen.run(stack, base, *arguments, "-limit")["rate"])
+        ratios = [rate / ((a + b) / 2) for rate, (a, b) in zip(rates, pairwise(puts), strict=True)]
+        return statistics.median(puts), statistics.median(rates), ratios
+
+    # The parts
+
+    def flows(self) -> None:
+        """whole uploads by size, over the bare PUTs"""
+        rows, lines = [], {"through nginx": [], "without": []}  # type: dict[str, list[tuple[float, float]]]
+        with deployment(self.place()) as stack:
+            self.warm_up(stack)
+            for size, flows in SIZES.items():
+                puts, rate, ratios = self.ratio(stack, stack.url, size, flows)
+                v340 = V340.get(size)
+                spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+                rows.append((_bytes(size), puts, rate, statistics.median(ratios), spread, "" if v340 is None else v340))
+                lines["through nginx"].append((size / KIB, statistics.median(ratios)))
+
+        def straight(document: dict[str, Any]) -> None:
+            for node in document["nodes"].values():
+                node["sign_endpoint"] = node["endpoint"]
+
+        plain = []
+        with deployment(self.place(), change=straight) as stack:
+            self.warm_up(stack)
+            for size, flows in SIZES.items():
+                puts, rate, ratios = self.ratio(stack, stack.instance_url("i1"), size, flows)
+                plain.append(
+                    (_bytes(size), puts, rate, statistics.median(ratios), f"{min(ratios):.2f} to {max(ratios):.2f}")
+                )
+                lines["without"].append((size / KIB, statistics.median(ratios)))
+        head = ("size", "bare PUTs/s", "flows/s", "ratio", "of the repeats")
+        note = f"8 clients, one node, one instance; medians of {self.repeats} repeats, each between two runs of bare PUTs."
+        self.report.table("Whole uploads through nginx", (*head, "v3.4.0's ratio"), rows, note)
+        self.report.table("Whole uploads without nginx", head, plain)
+        self.report.plot("flows", "Whole uploads over bare PUTs", ("KiB", "ratio"), lines)
+
+    def routes(self) -> None:
+        """each route's rate and latency, through nginx and without"""
+        rows = []
+        with deployment(self.place()) as stack:
+            self.warm_up(stack)
+            name = stack.api().upload(os.urandom(4 * KIB), "u1/hot").split(stack.url, 1)[1]
+            for route in ("part_limit", "auth_sign", "initiate", name):
+                for where, base in (("nginx", stack.url), ("instance", stack.instance_url("i1"))):
+                    runs = [
+                        self.loadgen.run(stack, base, "-route", route, "-seconds", "3", "-c", "8")
+                        for _ in range(self.repeats)
+                    ]
+                    steps = [next(iter(run["steps"].values())) for run in runs]
+                    rows.append(
+                        (
+                            "redirect of a view" if route == name else route,
+                            where,
+                            statistics.median(run["rate"] for run in runs),
+                            statistics.median(step["p50_ms"] for step in steps),
+                            statistics.median(step["p99_ms"] for step in steps),
+                        )
+                    )
+            run = self.loadgen.run(stack, stack.url, "-size", "4096", "-n", "1500", "-c", "8")
+            step = run["steps"]["complete_multipart_upload"]
+            rows.append(("complete, within whole uploads", "nginx", run["rate"], step["p50_ms"], step["p99_ms"]))
+        self.report.table(
+            "Routes", ("route", "at", "requests/s", "p50 ms", "p99 ms"), rows, "8 clients for 3 s; auth_sign of 20 parts."
+        )
+
+    def storage(self) -> None:
+        """storage calls of a small upload, and bytes of a second view"""
+        count = 200
+        with deployment(self.place()) as stack:
+            self.warm_up(stack)
+            before, _ = storage_counts(stack)
+            self.loadgen.run(stack, stack.url, "-size", "65536", "-n", str(count))
+            after, _ = storage_counts(stack)
+            small = after - before
+            before = after
+            self.loadgen.run(stack, stack.url, "-size", str(11 * MIB), "-n", "10")
+            after, _ = storage_counts(stack)
+            large = after - before
+            content = os.urandom(MIB)
+            browser = _Browser()
+            url = stack.api().upload(content, "u1/seen")
+            _, start = storage_counts(stack)
+            assert browser.get(url) == content
+            _, first = storage_counts(stack)
+            assert browser.get(url) == content
+            _, second = storage_counts(stack)
+        # Readiness asks for the bucket once a second, whoever uploads.
+        own = {"headbucket", "getbucketlocation"}
+        rows = []
+        for what, calls, uploads in (("64 KiB", small, count), ("11 MiB, 3 parts", large, 10)):
+            told = ", ".join(f"{name} {calls[name] / uploads:.2f}" for name in sorted(calls) if name not in own)
+            rows.append((what, sum(n for name, n in calls.items() if name not in own) / uploads, told))
+        self.report.table("Storage calls of one upload, as MinIO counts them", ("size", "calls", "which"), rows)
+        probes = 11 * 400
+        self.report.table(
+            "Bytes from MinIO for a picture of 1 MiB that one browser shows twice within the hour",
+            ("view", "MiB"),
+            [("first", (first - start) / MIB), ("second", max(0.0, second - first - probes) / MIB)],
+            "The browser obeys Cache-Control; MinIO's count less its answers to readiness probes.",
+        )
+
+    def cost(self) -> None:
+        """CPU seconds and memory"""
+        rows = []
+        with deployment(self.place()) as stack:
+            self.warm_up(stack)
+            for size, flows in ((64 * KIB, 2000), (MIB, 500)):
+                before = cpu_seconds(stack)
+                self.loadgen.run(stack, stack.url, "-size", str(size), "-n", str(flows))
+                after = cpu_seconds(stack)
+                rows.append(
+                    (_bytes(size), *((after[k] - before[k]) / flows * 1000 for k in ("instances", "nginx", "MinIO")))
+                )
+            whole, workers = memory(stack, "i1")
+        self.report.table("CPU seconds of 1,000 uploads", ("size", "instance", "nginx", "MinIO"), rows)
+        self.report.table(
+            "Memory of an instance after 5,000 uploads, MiB",
+            ("processes together (PSS)", "each worker alone (USS)"),
+            [(whole, " and ".join(f"{w:.1f}" for w in workers))],
+        )
+
+    def growth(self) -> None:
+        """flows and routes by clients and by instances"""
+        lines: dict[str, list[tuple[float, float]]] = {"flows": [], "bare PUTs": []}
+        rows: list[tuple[object, ...]] = []
+        with deployment(self.place()) as stack:
+            self.warm_up(stack)
+            for clients in (1, 2, 4, 8, 16, 32, 64):
+                puts, rate, ratios = self.ratio(stack, stack.url, 64 * KIB, 400, clients)
+                run = self.loadgen.run(stack, stack.url, "-size", "65536", "-n", "400", "-c", str(clients))
+                step = run["steps"]["flow"]
+                rows.append((clients, puts, rate, statistics.median(ratios), step["p50_ms"], step["p99_ms"]))
+                lines["flows"].append((clients, rate))
+                lines["bare PUTs"].append((clients, puts))
+        head = ("bare PUTs/s", "flows/s", "ratio", "flow p50 ms", "flow p99 ms")
+        self.report.table("64 KiB uploads by clients", ("clients", *head), rows)
+        self.report.plot("clients", "64 KiB uploads by clients", ("clients", "a second"), lines)
+        rows = []
+        for instances in (1, 2, 3, 4):
+            with deployment(self.place(), instances=instances) as stack:
+                self.warm_up(stack)
+                arguments = ("-size", "65536", "-n", "100", "-c", "2")
+                puts = self.loadgen.crowd(stack, 8, *arguments, "-limit")
+                rates = [self.loadgen.crowd(stack, 8, *arguments) for _ in range(self.repeats)]
+                puts = (puts + self.loadgen.crowd(stack, 8, *arguments, "-limit")) / 2
+                rows.append((instances, puts, statistics.median(rates), statistics.median(rates) / puts))
+        self.report.table(
+            "64 KiB uploads by instances on one node",
+            ("instances", "bare PUTs/s", "flows/s", "ratio"),
+            rows,
+            "8 users of 2 clients each. The instances share the cores with each other, MinIO and the load generator.",
+        )
+
+    def workers(self) -> None:
+        """numbers of processes and threads"""
+        rows = []
+        for workers, threads in ((1, 4), (1, 8), (1, 16), (2, 4), (2, 8), (2, 16), (4, 8)):
+            with deployment(self.place(), workers=(workers, threads)) as stack:
+                self.warm_up(stack)
+                _, rate, ratios = self.ratio(stack, stack.url, 64 * KIB, 500, 16)
+                sign = self.loadgen.run(stack, stack.url, "-route", "auth_sign", "-seconds", "3", "-c", "16")
+                whole, _ = memory(stack, "i1")
+                rows.append((workers, threads, rate, statistics.median(ratios), sign["rate"], whole))
+        head = ("workers", "threads", "flows/s", "ratio", "auth_sign/s", "MiB")
+        self.report.table("Processes and threads of an instance, 64 KiB, 16 clients", head, rows)
+
+    def rows(self) -> None:
+        """records calls and uploads by the number of records, in SQLite and MariaDB"""
+        counts = [n for n in (0, 10_000, 100_000, 1_000_000, 5_000_000) if n <= self.records]
+        rows: list[tuple[object, ...]] = []
+        lines: dict[str, list[tuple[float, float]]] = {}
+        place = self.place()
+        mariadb = MariaDB(place / "mariadb")
+        mariadb.start()
+        try:
+            for kind in ("SQLite", "MariaDB"):
+                there = 0
+                url = f"sqlite:///{place}/records.db" if kind == "SQLite" else mariadb.create("bench", object_table=False)
+                records = Records(url)
+                records.prepare()
+                for count in counts:
+                    _fill(kind, place, mariadb, there, count)
+                    there = count
+                    get, find, put = _records_calls(records, count)
+
+                    def use(document: dict[str, Any], url: str = url) -> None:
+                        document["records"] = url
+
+                    with deployment(place / "d", change=use) as stack:
+                        self.warm_up(stack)
+                        _, rate, ratios = self.ratio(stack, stack.url, 64 * KIB, 400)
+                    rows.append((kind, count, get, find, put, rate, statistics.median(ratios)))
+                    lines.setdefault(kind, []).append((count, statistics.median(ratios)))
+                records.close()
+        finally:
+            mariadb.stop()
+        head = ("database", "records", "get µs", "find hash µs", "put µs", "flows/s", "ratio")
+        self.report.table("Records: one call's median, and 64 KiB uploads through nginx", head, rows)
+        self.report.plot("records", "64 KiB uploads over bare PUTs by records", ("records", "ratio"), lines)
+
+    def thumbnails(self) -> None:
+        """initiate while 100 clients ask for new thumbnails"""
+        with deployment(self.place()) as stack:
+            self.warm_up(stack)
+            api = stack.api()
+            names = [
+                api.upload(encoded(photo(4000, 3000, seed=n), "JPEG", quality=90), f"u1/p{n}.jpg").split(stack.url)[1]
+                for n in range(6)
+            ]
+            arguments = ("-route", "initiate", "-seconds", "5", "-c", "4")
+            rows = []
+            for repeat in range(self.repeats):
+                quiet = self.loadgen.run(stack, stack.url, *arguments)["steps"]["initiate_multipart_upload"]
+                with _Viewers(stack.url, names, clients=100, begin=repeat * 200) as viewers:
+                    time.sleep(1)
+                    busy = self.loadgen.run(stack, stack.url, *arguments)["steps"]["initiate_multipart_upload"]
+                with _Spinner():
+                    spun = self.loadgen.run(stack, stack.url, *arguments)["steps"]["initiate_multipart_upload"]
+                rows.append(
+                    (quiet["p99_ms"], busy["p99_ms"], busy["p99_ms"] / quiet["p99_ms"], spun["p99_ms"], viewers.told)
+                )
+        self.report.table(
+            "Initiate under 100 parallel requests for new thumbnails of 12-megapixel photos",
+            ("p99 ms alone", "p99 ms under thumbnails", "ratio", "p99 ms beside one busy core", "views of 5 s"),
+            [(*row[:4], ", ".join(f"{k} {v}" for k, v in sorted(row[4].items()))) for row in rows],
+            "Load generator, 100 viewers, MinIO and the instance share the machine's cores.",
+        )
+
+    def migrate(self) -> None:
+        """migrate's copy rate over a plain GET piped into a PUT"""
+        rows = []
+        with deployment(self.place(), instances=2, nodes=2) as stack:
+            self.warm_up(stack)
+            for size, count in ((64 * KIB, 800), (MIB, 300), (16 * MIB, 30)):
+                api = f"{stack.url}/i/i1"
+                self.loadgen.run(stack, api, "-size", str(size), "-n", str(count), "-c", "8")
+                nodes = {n: Node(load_config(str(stack.config)).nodes[n]) for n in ("m1", "m2")}
+                records = Records(f"sqlite:///{stack.folder}/data/records.db")
+                keys = [r.key for r in records.page("", 10_000, "m1") if r.size == size]
+                plain, moved = [_pipe(nodes, keys, size)], []
+                for _ in range(self.repeats):
+                    _clear(nodes["m2"])
+                    start = time.monotonic()
+                    summary = Migration({"m1": nodes["m1"]}, nodes["m2"], _Only(records, size), parallel=4).run()
+                    moved.append(summary.bytes / (time.monotonic() - start))
+                    assert summary.objects == len(keys) and not summary.left, summary
+                    for record in records.page("", 10_000, "m2"):
+                        records.move(record, "m1", record.etag)
+                    plain.append(_pipe(nodes, keys, size))
+                ratios = [m / ((a + b) / 2) for m, (a, b) in zip(moved, pairwise(plain), strict=True)]
+                rows.append(
+                    (
+                        _bytes(size),
+                        len(keys),
+                        statistics.median(plain) / 1e6,
+                        statistics.median(moved) / 1e6,
+                        statistics.median(ratios),
+                        f"{min(ratios):.2f} to {max(ratios):.2f}",
+                    )
+                )
+        self.report.table(
+            "migrate, 4 objects at once, over a plain GET piped into a PUT by 4 threads",
+            ("size", "objects", "plain MB/s", "migrate MB/s", "ratio", "of the repeats"),
+            rows,
+        )
+
+    def warm_up(self, stack: Stack) -> None:
+        """Connections, the bucket, and the bytecode of everything."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.loadgen.run(stack, stack.url, "-size", "65536", "-n", "300")
+            except LoadError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+
+class _Browser:
+    """What is kept of a GET, by its Cache-Control."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, bytes]] = {}
+
+    def get(self, url: str) -> bytes:
+        target = requests.get(url, timeout=30, allow_redirects=False).headers["Location"]
+        kept = self._kept.get(target)
+        if kept is not None and time.time() < kept[0]:
+            return kept[1]
+        answer = requests.get(target, timeout=30)
+        age = int(answer.headers["Cache-Control"].removeprefix("max-age="))
+        self._kept[target] = time.time() + age, answer.content
+        return answer.content
+
+
+class _Viewers:
+    """Clients that each ask for one new thumbnail after another."""
+
+    def __init__(self, base: str, names: list[str], clients: int, begin: int) -> None:
+        self._base, self._names, self._clients, self._next = base, names, clients, begin
+        self.told: Counter[str] = Counter()
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._pool = ThreadPoolExecutor(clients)
+
+    def _view(self) -> None:
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                with self._lock:
+                    self._next += 1
+                    number = self._next
+                url = (
+                    f"{self._base}{self._names[number % len(self._names)]}?type=image&width={100 + number % 900}&height=900"
+                )
+                answer = session.get(url, timeout=60, allow_redirects=False)
+                with self._lock:
+                    told = answer.headers.get("X-OpenIM-Direct-Thumbnail", "made") if answer.status_code == 302 else "failed"
+                    self.told[told] += 1
+
+    def __enter__(self) -> _Viewers:
+        for _ in range(self._clients):
+            self._pool.submit(self._view)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+
+
+class _Spinner:
+    """One busy core at the thumbnail process's own low priority: what sharing the machine costs by itself."""
+
+    def __enter__(self) -> None:
+        self._process = psutil.Popen([sys.executable, "-c", "import os\nos.nice(10)\nwhile True: pass"])
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class _Only:
+    """The records of one size."""
+
+    def __init__(self, records: Records, size: int) -> None:
+        self._records, self._size = records, size
+        self.old_page, self.absent = records.old_page, records.absent
+        self.add, self.move = records.add, records.move
+
+    def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]:
+        while page := self._records.page(after, count, node, before):
+            found = [r for r in page if r.size == self._size]
+            if found:
+                return found
+            after = page[-1].name
+        return []
+
+
+class _Sized:
+    """A stream whose length requests can ask for."""
+
+    def __init__(self, stream: Any, size: int) -> None:
+        self._stream, self._size = stream, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, count: int = -1) -> bytes:
+        data: bytes = self._stream.read(count)
+        return data
+
+
+def _pipe(nodes: dict[str, Node], keys: list[str], size: int) -> float:
+    """Bytes a second of a plain GET from m1 piped into a PUT to m2, by 4 threads, to keys of their own."""
+    local = threading.local()
+
+    def one(key: str) -> None:
+        if not hasattr(local, "session"):
+            local.session = requests.Session()
+        source = _direct(nodes["m1"], "GET", key)
+        target = _direct(nodes["m2"], "PUT", f"piped/{key}")
+        with local.session.get(source, stream=True, timeout=60) as got:
+            got.raise_for_status()
+            local.session.put(target, data=_Sized(got.raw, size), timeout=60).raise_for_status()
+
+    start = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, keys))
+    return len(keys) * size / (time.monotonic() - start)
+
+
+def _direct(node: Node, method: str, key: str) -> str:
+    config = node.config
+    signer = Presigner(config.endpoint, config.access_key or "", config.secret_key or "", config.region)
+    return signer.presign(method, config.bucket, key, 900)
+
+
+def _clear(node: Node) -> None:
+    for prefix in ("piped/", "openim/data/"):
+        for key, _, _ in list(node.listing(prefix)):
+            node.remove(key)
+
+
+def _fill(kind: str, place: Path, mariadb: MariaDB, begin: int, end: int) -> None:
+    """Records of made-up names, past the program, which would take hours."""
+
+    def values() -> Iterator[tuple[object, ...]]:
+        for n in range(begin, end):
+            digest = f"{n * 0x9E3779B97F4A7C15 % (1 << 128):032x}"
+            key = f"openim/data/once/{digest}_0123456789abcdef"
+            name = f"u{n % 5000}/msg_picture_{digest}.jpg"
+            yield (
+                name,
+                f"u{n % 5000}",
+                "m9",
+                key,
+                digest,
+                digest,
+                65536,
+                "image/jpeg",
+                "msg-picture",
+                1_760_000_000_000 + n,
+            )
+
+    if kind == "SQLite":
+        with sqlite3.connect(place / "records.db") as connection:
+            connection.executemany(
+                "INSERT INTO openim_direct_object VALUES (CAST(? AS BLOB), ?, ?, ?, ?, ?, ?, ?, ?, ?)", values()
+            )
+        connection.close()
+        return
+    file = place / "rows.csv"
+    with file.open("w", newline="") as f:
+        csv.writer(f).writerows(values())
+    file.chmod(0o644)
+    mariadb.load(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE openim_direct_object FIELDS TERMINATED BY ','", "bench")
+    file.unlink()
+
+
+def _records_calls(records: Records, count: int) -> tuple[float, float, float]:
+    """Median microseconds of get, find and put of random records."""
+
+    def timed(call: Callable[[int], object]) -> float:
+        took = []
+        for n in range(300):
+            at = (n * 7919) % max(1, count)
+            start = time.perf_counter()
+            call(at)
+            took.append(time.perf_counter() - start)
+        return statistics.median(took) * 1e6
+
+    def digest(n: int) -> str:
+        return f"{n * 0x9E3779B97F4A7C15 % (1 << 128):032x}"
+
+    def record(n: int) -> Record:
+        name = f"u1/{time.time_ns():x}{n}"
+        return Record(name, "u1", "m1", "k" * 60, os.urandom(16).hex(), digest(n), 9, "image/jpeg", "", 1_760_000_000_000)
+
+    get = timed(lambda n: records.get(f"u{n % 5000}/msg_picture_{digest(n)}.jpg"))
+    find = timed(lambda n: records.find(digest(n)))
+    return get, find, timed(lambda n: records.put(record(n)))
+
+
+def _bytes(size: int) -> str:
+    return f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
+
+
+PARTS = ("flows", "routes", "storage", "cost", "growth", "workers", "rows", "thumbnails", "migrate")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("bench"), help="folder for report.md and plots")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--records", type=int, default=1_000_000, help="the most records; 5000000 takes 3 GB of disk")
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for part in PARTS:
+            print(f"{part:12} {getattr(Bench, part).__doc__}")
+        return
+    parts = arguments.only.split(",")
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; see --list")
+    report = Report(arguments.out)
+    report.text(
+        f"# Benchmarks\n\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}, "
+        f"Python {platform.python_version()}; load average at the start {os.getloadavg()[0]:.1f}.\n"
+        "Everything on one machine, load generator included. `python -m tests.bench.suite "
+        f"{' '.join(sys.argv[1:])}`"
+    )
+    with tempfile.TemporaryDirectory(prefix="openim-direct-bench-") as folder:
+        bench = Bench(Path(folder), report, arguments.repeats, arguments.records)
+        for part in parts:
+            start = time.monotonic()
+            getattr(bench, part)()
+            print(f"({part}: {time.monotonic() - start:.0f} s)", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
