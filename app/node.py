@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPResponse
@@ -490,10 +490,9 @@ class Node:
 
     # Signing: no call to the storage
 
-    def sign_part(self, key: str, upload: str, number: int, length: int, expires: int) -> str:
-        """The URL to PUT part `number` of exactly `length` bytes to, for `expires` seconds."""
-        query = {"partNumber": str(number), "uploadId": upload}
-        return self._client_signer.presign("PUT", self.bucket, key, expires, query, {"content-length": str(length)})
+    def sign_parts(self, key: str, upload: str, parts: Iterable[tuple[int, int]], expires: int) -> list[str]:
+        """The URLs to PUT parts to, each of exactly the bytes given with its number, for `expires` seconds."""
+        return self._client_signer.presign_parts(self.bucket, key, upload, parts, expires)
 
     def sign_put(self, key: str, length: int, expires: int) -> tuple[str, dict[str, str]]:
         """The URL and headers to PUT an object of exactly `length` bytes with, once: a second PUT is answered 412."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 #: SigV4's longest life of a signed URL, seconds.
 MAX_EXPIRES = 7 * 86400
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 
 
 def _quote(text: str) -> str:
     """RFC 3986 encoding, as SigV4 wants it: only A-Z a-z 0-9 - . _ ~ stay."""
-    return quote(text, safe="~")
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="~")
 
 
 class Presigner:
@@ -85,6 +87,41 @@ class Presigner:
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._key_of(day), to_sign.encode(), "sha256").hex()
         return f"{self._base}{path}?{canonical_query}&X-Amz-Signature={signature}"
+
+    def presign_parts(
+        self, bucket: str, key: str, upload: str, parts: Iterable[tuple[int, int]], expires: int, at: float | None = None
+    ) -> list[str]:
+        """The URLs to PUT parts of a multipart upload to: what `presign` gives for each, at a fraction of its cost, since
+        they differ only in number and length.
+
+        :param parts: number and exact bytes of each.
+        """
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+        day = stamp[:8]
+        scope = f"{day}/{self._region}/s3/aws4_request"
+        pairs = [
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256",
+            f"X-Amz-Credential={self._credential}{_quote(scope)}",
+            f"X-Amz-Date={stamp}",
+            f"X-Amz-Expires={max(1, min(MAX_EXPIRES, expires))}",
+            "X-Amz-SignedHeaders=content-length%3Bhost",
+            *self._token_pair,
+        ]
+        # In the order that the signature wants: capitals come first.
+        head = "&".join(sorted(pairs)) + "&partNumber="
+        tail = f"&uploadId={_quote(upload)}"
+        path = f"/{bucket}/{quote(key, safe='/~')}"
+        before, after = f"PUT\n{path}\n{head}", f"\nhost:{self._host}\n\ncontent-length;host\nUNSIGNED-PAYLOAD"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n"
+        day_key = self._key_of(day)
+        base = f"{self._base}{path}?{head}"
+        urls = []
+        for number, length in parts:
+            request = f"{before}{number}{tail}\ncontent-length:{length}{after}"
+            digest = hashlib.sha256(request.encode()).hexdigest()
+            signature = hmac.digest(day_key, f"{to_sign}{digest}".encode(), "sha256").hex()
+            urls.append(f"{base}{number}{tail}&X-Amz-Signature={signature}")
+        return urls
 
     def plain(self, bucket: str, key: str, query: Mapping[str, str]) -> str:
         """The URL without a signature, for what everyone may do."""

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -44,7 +44,7 @@ class NodeCalls(Protocol):
     def create_upload(self, key: str) -> str: ...
     def list_parts(self, key: str, upload: str) -> list[PartInfo]: ...
     def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
-    def sign_part(self, key: str, upload: str, number: int, length: int, expires: int) -> str: ...
+    def sign_parts(self, key: str, upload: str, parts: Iterable[tuple[int, int]], expires: int) -> list[str]: ...
     def sign_put(self, key: str, length: int, expires: int) -> tuple[str, dict[str, str]]: ...
 
 
@@ -289,15 +289,8 @@ class Uploads:
             url, headers = self._node.sign_put(ticket.key, ticket.size, expires)
             header = [wire.KeyValues(key=key, values=[value]) for key, value in headers.items()]
             return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url, header=header) for n in numbers])
-        return wire.Sign(
-            parts=[
-                wire.SignedPart(
-                    part_number=n,
-                    url=self._node.sign_part(ticket.key, ticket.s3_upload, n, ticket.part_length(n), expires),
-                )
-                for n in numbers
-            ]
-        )
+        urls = self._node.sign_parts(ticket.key, ticket.s3_upload, ((n, ticket.part_length(n)) for n in numbers), expires)
+        return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url) for n, url in zip(numbers, urls, strict=True)])
 
     def _check_parts(self, ticket: Ticket, hashes: list[str]) -> None:
         parts = {p.number: p for p in self._node.list_parts(ticket.key, ticket.s3_upload)}
