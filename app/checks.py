@@ -109,9 +109,11 @@ def _shape(deployment: Deployment) -> Iterator[Check]:
 
 def _node(config: NodeConfig, node: NodeCalls | None, deployment: Deployment) -> Iterator[Check]:
     subject = f"nodes.{config.id}"
-    reached = _reach(config.endpoint)
-    yield Check(subject, "address", *reached)
-    if reached[0] == FAULT:
+    reached = [(endpoint, *_reach(endpoint)) for endpoint in config.endpoints]
+    for endpoint, result, detail in reached:
+        # Of a cluster each is named: one that is down goes unnoticed otherwise.
+        yield Check(subject, "address" if len(reached) == 1 else f"address {endpoint}", result, detail)
+    if all(result == FAULT for _, result, _ in reached):
         return
     if node is None:
         yield Check(subject, "keys", WARNING, "this file holds none: views of its objects are sent to its own instances")

@@ -105,7 +105,8 @@ def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
 
 
 def _pictures(deployment: Deployment) -> Pictures:
-    # Half of the threads stay for uploads, whatever is asked of thumbnails.
+    # As many as views may take threads (see `worker`). Answering more of a crowd at once with originals would only make it
+    # ask faster: uploads beside 100 clients were twice as slow.
     waiting = max(1, deployment.server.threads // 2)
     if importlib.util.find_spec("PIL") is None:
         log.info("Pillow is not installed: originals are shown for thumbnails; pip install 'openim-direct[all]'")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPResponse
 from typing import IO
 from urllib.parse import urlsplit
 
-from app.http_pool import NoAnswerInTime, Pool, Response, Unreachable
+from app.http_pool import Answer, NoAnswerInTime, Pool, Response, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Endpoints:
         timeout: float,
         body: IO[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Iterator[HTTPResponse]:
+    ) -> Iterator[Answer]:
         """As `http_pool.Pool.stream`, on an endpoint that is not known to be down; it is not tried elsewhere."""
         number = next((n for n, down in enumerate(self._down) if down is None), 0)
         with self._pools[number].stream(method, target, timeout, body, {**self._host, **(headers or {})}) as response:

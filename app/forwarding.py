@@ -86,7 +86,7 @@ class Forwarder:
             if answer.status in (502, 503, 504):
                 tried.append(f"{owner.id} (HTTP {answer.status})")
                 continue
-            kept = [(name, value) for name in _ANSWER_HEADERS for value in answer.headers.get_all(name, [])]
+            kept = [(name, value) for name in _ANSWER_HEADERS for value in answer.headers.get_all(name)]
             return Answer(answer.status, kept, answer.body)
         names = ", ".join(tried) or "none is configured"
         raise NetworkError(f"this belongs to MinIO node {node_id}, and no instance of it can be reached: {names}")

@@ -13,7 +13,6 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from email.message import Message
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ import msgspec
 _KEPT = 64
 #: Bytes read and sent at a time.
 _BLOCK = 1 << 18
+_MAX_LINE, _MAX_HEADERS = 65536, 200
 
 
 class Unreachable(Exception):
@@ -33,10 +33,64 @@ class NoAnswerInTime(Unreachable):
     """Connected, and then silence. What was asked may have been done."""
 
 
+class Headers:
+    """An answer's headers, by name in any case."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+        self._last = {name.lower(): value for name, value in pairs}
+
+    def get(self, name: str, default: str = "") -> str:
+        return self._last.get(name.lower(), default)
+
+    def get_all(self, name: str) -> list[str]:
+        return [value for found, value in self._pairs if found.lower() == name.lower()]
+
+
 class Response(msgspec.Struct, frozen=True):
     status: int
-    headers: Message
+    headers: Headers
     body: bytes
+
+
+class Answer(http.client.HTTPResponse):
+    """The standard library's, which reads headers as those of a mail: that costs more than the rest of a call."""
+
+    #: Those of the answer; `headers` is not set.
+    pairs: Headers
+
+    def begin(self) -> None:
+        while True:
+            self.version_text, self.code, self.reason = self._read_status()  # type: ignore[attr-defined]
+            pairs = self._read_headers()
+            if self.code != http.client.CONTINUE:
+                break
+        self.status = self.code
+        self.version = 10 if self.version_text in ("HTTP/1.0", "HTTP/0.9") else 11
+        self.pairs = Headers(pairs)
+        self.chunked = self.pairs.get("transfer-encoding").lower() == "chunked"
+        self.chunk_left = None
+        connection = self.pairs.get("connection").lower()
+        self.will_close = "close" in connection or (self.version == 10 and "keep-alive" not in connection)
+        length = self.pairs.get("content-length")
+        self.length = int(length) if length.isdigit() and not self.chunked else None
+        if self.status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        if not self.will_close and not self.chunked and self.length is None:
+            self.will_close = True
+
+    def _read_headers(self) -> list[tuple[str, str]]:
+        pairs: list[tuple[str, str]] = []
+        while True:
+            line = self.fp.readline(_MAX_LINE + 1)
+            if len(line) > _MAX_LINE:
+                raise http.client.LineTooLong("header line")
+            if line in (b"\r\n", b"\n", b""):
+                return pairs
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon or len(pairs) >= _MAX_HEADERS:
+                raise http.client.HTTPException("not headers")
+            pairs.append((name, value.strip()))
 
 
 class Pool:
@@ -87,7 +141,7 @@ class Pool:
         timeout: float,
         body: IO[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[Answer]:
         """Send a request on a connection of its own, its body as it is read; the answer is for the caller to read.
 
         :param headers: with Content-Length where there is a body.
@@ -98,7 +152,7 @@ class Pool:
             connection.blocksize = _BLOCK
             connection.sock.settimeout(timeout)
             connection.request(method, target, body=body, headers=headers or {})
-            yield connection.getresponse()
+            yield _answer_of(connection)
         except TimeoutError:
             raise NoAnswerInTime("no answer in time") from None
         except (OSError, http.client.HTTPException) as e:
@@ -123,6 +177,7 @@ class Pool:
             connection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=self._connect_timeout, context=self._tls
             )
+        connection.response_class = Answer
         try:
             connection.connect()
         except (OSError, http.client.HTTPException) as e:
@@ -142,10 +197,10 @@ class Pool:
         try:
             connection.sock.settimeout(timeout)
             connection.request(method, target, body=body, headers=headers or {})
-            answer = connection.getresponse()
+            answer = _answer_of(connection)
             content = answer.read()
             kept = not answer.will_close
-            return Response(answer.status, answer.headers, content)
+            return Response(answer.status, answer.pairs, content)
         finally:
             if not kept:
                 connection.close()
@@ -159,6 +214,17 @@ class Pool:
                 return
         with contextlib.suppress(OSError):
             connection.close()
+
+
+def read_all(answer: Answer) -> Response:
+    return Response(answer.status, answer.pairs, answer.read())
+
+
+def _answer_of(connection: http.client.HTTPConnection) -> Answer:
+    answer = connection.getresponse()
+    if not isinstance(answer, Answer):
+        raise TypeError("the connection was not made here")
+    return answer
 
 
 def _reason(e: Exception) -> str:

@@ -15,7 +15,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from http.client import HTTPResponse
 from typing import IO
 from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
@@ -31,7 +30,7 @@ from urllib3.exceptions import HTTPError
 from app.config import Node as NodeConfig
 from app.endpoints import Endpoints
 from app.errors import APIError, InternalError, NetworkError
-from app.http_pool import Response, Unreachable
+from app.http_pool import Answer, Response, Unreachable, read_all
 from app.model import ChangedObject, InvalidParts, NoSuchUpload, ObjectInfo, PartInfo
 from app.signing import Presigner
 
@@ -138,7 +137,7 @@ class Node:
             raise self._refusal(e) from None
         headers = response.headers
         return ObjectInfo(
-            int(headers.get("Content-Length", 0)), headers.get("ETag", "").strip('"'), headers.get("Content-Type", "")
+            int(headers.get("Content-Length", "0")), headers.get("ETag", "").strip('"'), headers.get("Content-Type", "")
         )
 
     def read(self, key: str, length: int) -> bytes:
@@ -167,7 +166,7 @@ class Node:
                 raise self._refusal(e) from None
 
     @contextmanager
-    def reading(self, key: str, etag: str, first: int, length: int) -> Iterator[HTTPResponse]:
+    def reading(self, key: str, etag: str, first: int, length: int) -> Iterator[Answer]:
         """A range of an object as a stream, if it still has this ETag.
 
         :raises ChangedObject: it has another, or is gone.
@@ -182,7 +181,7 @@ class Node:
                 if response.status in (404, 412):
                     raise ChangedObject
                 if response.status not in (200, 206):
-                    raise self._failed(_refused(Response(response.status, response.headers, response.read())))
+                    raise self._failed(_refused(read_all(response)))
                 yield response
         except Unreachable as e:
             raise NetworkError(f"MinIO node {self.id} does not answer ({e})") from e
@@ -201,7 +200,7 @@ class Node:
                 headers["Content-Type"] = content_type
         try:
             with self._ways.stream("PUT", url[len(self._endpoint) :], STREAM_TIMEOUT, body, headers) as response:
-                answer = Response(response.status, response.headers, response.read())
+                answer = read_all(response)
         except Unreachable as e:
             raise NetworkError(f"MinIO node {self.id} does not answer ({e})") from e
         if answer.status == 412:
@@ -218,7 +217,7 @@ class Node:
     def first_part(self, key: str) -> int:
         """Bytes of the first part of an object that was joined from parts."""
         try:
-            return int(self._call("HEAD", key, {"partNumber": "1"}).headers.get("Content-Length", 0))
+            return int(self._call("HEAD", key, {"partNumber": "1"}).headers.get("Content-Length", "0"))
         except _Refused as e:
             raise self._refusal(e) from None
 

@@ -72,7 +72,8 @@ class Pictures:
 
     def __init__(self, maker: Maker | None, waiting: int) -> None:
         self._maker = maker
-        self._slots = threading.BoundedSemaphore(waiting)
+        self._most_waiting, self._waiting = waiting, 0
+        self._guard = threading.Lock()
         #: (node, ETag, wanted) to what was found or made, so that later views cost no call to the storage.
         self._seen: dict[tuple[str, str, Wanted | None], tuple[Picture, float]] = {}
         self._locks = tuple(threading.Lock() for _ in range(256))
@@ -153,12 +154,15 @@ class Pictures:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(blocking=False):
-            raise _Busy
+        with self._guard:
+            if self._waiting >= self._most_waiting:
+                raise _Busy
+            self._waiting += 1
         try:
             yield
         finally:
-            self._slots.release()
+            with self._guard:
+                self._waiting -= 1
 
     @contextmanager
     def _alone(self, name: str, deadline: float) -> Iterator[None]:

@@ -12,7 +12,8 @@ from app.model import Record
 #: Seconds that a record is taken without a look, and with one that failed.
 FRESH = 1.0
 STALE = 300.0
-_MOST = 10_000
+# Some MiB a worker, filled within minutes.
+_MOST = 4_000
 
 
 class RecordCalls(Protocol):

@@ -70,15 +70,20 @@ class Records:
         self._select = sa.select(_objects).where(columns.name == sa.bindparam("of_name"))
         self._select_hash = sa.select(_objects).where(columns.hash == sa.bindparam("of_hash")).limit(_SAME_HASH)
         self._upsert = _upsert(self._engine.dialect.name)
+        self._get_sql, self._find_sql, self._put_sql = (
+            _Compiled(statement, self._engine.dialect) for statement in (self._select, self._select_hash, self._upsert)
+        )
         self._insert = _insert_if_absent(self._engine.dialect.name)
         self._prepared = False
 
     def get(self, name: str) -> Record | None:
+        rows = self._run(self._get_sql, {"of_name": name.encode()})
+        if rows:
+            return _record(rows[0])
+        if self._legacy is None:
+            return None
         with self._connection() as connection:
-            row = connection.execute(self._select, {"of_name": name.encode()}).first()
-            if row is None and self._legacy is not None:
-                return self._old(connection, name)
-        return None if row is None else _record(row)
+            return self._old(connection, name)
 
     def _old(self, connection: Connection, name: str) -> Record | None:
         """v3.4.0's row, unless ours of the same row says more: its object may have moved."""
@@ -93,16 +98,14 @@ class Records:
 
     def find(self, content_hash: str) -> list[Record]:
         """Some records of this content, whatever their names: a picture that is forwarded a lot has thousands."""
-        with self._connection() as connection:
-            rows = connection.execute(self._select_hash, {"of_hash": content_hash}).all()
-        return [_record(row) for row in rows]
+        return [_record(row) for row in self._run(self._find_sql, {"of_hash": content_hash})]
 
     def put(self, record: Record) -> None:
         """Make or replace the record of a name: one uploaded again shows its new content."""
-        with self._connection() as connection:
-            connection.execute(self._upsert, _values(record))
-            if self._mirror is not None:
-                # After ours: where it fails, the client's retry repeats both.
+        self._run(self._put_sql, _values(record))
+        if self._mirror is not None:
+            # After ours: where it fails, the client's retry repeats both.
+            with self._connection() as connection:
                 self._mirror.put(connection, record)
 
     def add(self, record: Record) -> None:
@@ -206,6 +209,30 @@ class Records:
         with self._connection() as connection:
             return {node: (int(count), int(size or 0)) for node, count, size in connection.execute(statement)}
 
+    def _run(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
+        """One statement of every upload or view, past SQLAlchemy's execution, which takes several times the database's own
+        part of it."""
+        dbapi = self._engine.dialect.dbapi
+        try:
+            if not self._prepared:
+                self._prepare()
+            connection = self._engine.raw_connection()
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
+            raise self._failed(e.orig if isinstance(e, sa.exc.DBAPIError) else e) from e
+        try:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(compiled.text, compiled.arguments(values))
+                return list(cursor.fetchall()) if compiled.reads else []
+            finally:
+                cursor.close()
+        except (dbapi.Error, OSError) as e:  # type: ignore[union-attr]
+            # Perhaps it is the connection; a new one costs less than asking.
+            connection.invalidate()
+            raise self._failed(e) from e
+        finally:
+            connection.close()
+
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
@@ -215,9 +242,12 @@ class Records:
                 yield connection
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
             # SQLAlchemy's text holds the statement and its values; the driver's holds what went wrong.
-            cause = e.orig if isinstance(e, sa.exc.DBAPIError) else e
-            log.error("records database: %s: %s", type(cause).__name__, cause)
-            raise DatabaseError(f"the records database cannot serve now ({type(cause).__name__}); try again") from e
+            raise self._failed(e.orig if isinstance(e, sa.exc.DBAPIError) else e) from e
+
+    @staticmethod
+    def _failed(cause: BaseException | None) -> DatabaseError:
+        log.error("records database: %s: %s", type(cause).__name__, cause)
+        return DatabaseError(f"the records database cannot serve now ({type(cause).__name__}); try again")
 
     def _prepare(self) -> None:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
@@ -235,6 +265,20 @@ class Records:
                         raise
                     log.info("the records table was made by another process meanwhile (%s)", e.orig)
         self._prepared = True
+
+
+class _Compiled:
+    """A statement's text for the driver, and its arguments in the driver's order."""
+
+    def __init__(self, statement: Any, dialect: sa.Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self.text = str(compiled)
+        self.reads = isinstance(statement, sa.Select)
+        self._fixed = dict(compiled.params)
+        self._order: list[str] = compiled.positiontup
+
+    def arguments(self, values: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple([values[name] if name in values else self._fixed[name] for name in self._order])
 
 
 def _same_object(record: Record, any_etag: bool = False) -> list[Any]:
@@ -303,15 +347,5 @@ def _values(record: Record) -> dict[str, Any]:
 
 
 def _record(row: Any) -> Record:
-    return Record(
-        name=bytes(row.name).decode(),
-        user=row.user_id,
-        node=row.node,
-        key=row.key,
-        hash=row.hash,
-        etag=row.etag,
-        size=row.size,
-        content_type=row.content_type,
-        cause=row.cause,
-        create_time=row.create_time,
-    )
+    # The table's columns stand in the order of Record's fields.
+    return Record(bytes(row[0]).decode(), *row[1:])

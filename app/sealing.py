@@ -68,6 +68,7 @@ class FormTicket(msgspec.Struct, frozen=True, array_like=True):
 
 
 _T = TypeVar("_T", Ticket, FormTicket)
+_MOST_OPENED = 1000
 
 
 class Sealer:
@@ -84,6 +85,9 @@ class Sealer:
             oldest_first, salt=_FORWARD_SALT, key_derivation="hmac", digest_method=hashlib.sha256
         )
 
+        #: Upload IDs that were opened lately: a large file's is asked about again and again.
+        self._opened: dict[str, Ticket] = {}
+
     def seal(self, ticket: Ticket) -> str:
         return _dump(self._uploads, ticket)
 
@@ -91,7 +95,14 @@ class Sealer:
         """
         :raises InternalError: v3.4.0's number for an upload ID it cannot read; says whether it was forged or has expired.
         """
-        return _load(self._uploads, upload_id, Ticket, "multipart upload id")
+        opened = self._opened.get(upload_id)
+        if opened is not None and opened.expires > time.time():
+            return opened
+        ticket = _load(self._uploads, upload_id, Ticket, "multipart upload id")
+        if len(self._opened) >= _MOST_OPENED:
+            self._opened.clear()
+        self._opened[upload_id] = ticket
+        return ticket
 
     def seal_form(self, ticket: FormTicket) -> str:
         return _dump(self._forms, ticket)

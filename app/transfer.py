@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from http.client import HTTPResponse
 from typing import IO, Protocol, cast
 
 import msgspec
 
 from app.errors import APIError
+from app.http_pool import Answer
 from app.model import ChangedObject, ObjectInfo
 
 #: Bytes that a plain PUT takes.
@@ -22,7 +22,7 @@ MAX_SINGLE = 5 << 30
 class SourceNode(Protocol):
     def stat(self, key: str) -> ObjectInfo | None: ...
     def first_part(self, key: str) -> int: ...
-    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[HTTPResponse]: ...
+    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[Answer]: ...
 
 
 class TargetNode(SourceNode, Protocol):
@@ -101,7 +101,7 @@ def copy_object(
     def piece(first: int, length: int, part: tuple[str, int] | None = None) -> str:
         with source.reading(key, found.etag, first, length) as stream:
             body = cast("IO[bytes]", Tap(stream, limiter, told, digest))
-            return target.write(key, body, length, stream.headers.get("Content-Type", ""), part)
+            return target.write(key, body, length, stream.pairs.get("Content-Type"), part)
 
     if "-" not in found.etag and found.size <= MAX_SINGLE:
         return Copied(piece(0, found.size), digest.hexdigest() if digest is not None else "")

@@ -3,6 +3,7 @@ HTML page.
 
 gunicorn's own hands each request from its main thread to a pool and back, which costs more than most requests here do. In
 this one the threads wait for readable connections themselves: who gets one answers it, and lets it be waited for again.
+Views take half of the threads at most: a chat list full of thumbnails does not keep an upload waiting.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from typing import Any
 
 from gunicorn.http import errors as http
@@ -41,6 +43,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         #: Descriptors of those that nobody works on, and until when they may stay so (monotonic seconds).
         self._unused: dict[int, float] = {}
         self._ended = False
+        #: GETs that are being answered, and connections whose GET waits for one of them to end.
+        self._views = 0
+        self._later: deque[tuple[int, Any]] = deque()
+        self._most_views = max(1, self.cfg.threads // 2)
         super().init_process()
 
     def get_thread_pool(self) -> Any:
@@ -110,7 +116,31 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     connection = self._open.get(descriptor)
                     if connection is None or self._unused.pop(descriptor, None) is None:
                         continue
-                self._answer(descriptor, connection)
+                self._take(descriptor, connection)
+
+    def _take(self, descriptor: int, connection: Any) -> None:
+        if not self._is_view(connection):
+            self._answer(descriptor, connection)
+            return
+        with self._lock:
+            if self._views >= self._most_views:
+                self._later.append((descriptor, connection))
+                return
+            self._views += 1
+        while True:
+            self._answer(descriptor, connection)
+            with self._lock:
+                if not self._later:
+                    self._views -= 1
+                    return
+                descriptor, connection = self._later.popleft()
+
+    @staticmethod
+    def _is_view(connection: Any) -> bool:
+        try:
+            return bool(connection.sock.recv(4, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"GET ")
+        except OSError:
+            return False
 
     def _answer(self, descriptor: int, connection: Any) -> None:
         keep = False

@@ -83,7 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "balancer.haproxy": {"balancer.common", "config", "errors", "forwarding"},
     "cli.haproxy": {"balancer.common", "balancer.haproxy", "cli.options"},
     "checks": {"config", "errors", "http_pool", "signing"},
-    "transfer": {"errors", "model"},
+    "transfer": {"errors", "http_pool", "model"},
     "migrate": {"errors", "model", "transfer"},
     "retention": {"errors", "model"},
     "cli.nodes": {"cli.options", "compose", "config", "errors", "node"},

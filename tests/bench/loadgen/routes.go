@@ -17,8 +17,10 @@ import (
 )
 
 var (
-	route   = flag.String("route", "", "repeat one request: part_limit, auth_sign (20 parts), initiate (4 KiB), or a path to GET")
+	route   = flag.String("route", "", "repeat one request: part_limit, auth_sign (20 parts), initiate (4 KiB), or a path to GET, where # is a number that counts up")
 	seconds = flag.Float64("seconds", 5, "how long, with -route")
+	first   = flag.Int64("first", 0, "where # begins to count")
+	counted int64
 )
 
 // repeat sends one kind of request on -c workers for -seconds, and prints rate and latency.
@@ -95,13 +97,13 @@ func request(c client) (func() error, error) {
 	case strings.HasPrefix(*route, "/"):
 		return func() error {
 			t := time.Now()
-			r, err := c.api.Get(*base + *route)
+			r, err := c.api.Get(*base + strings.ReplaceAll(*route, "#", fmt.Sprint(*first+atomic.AddInt64(&counted, 1))))
 			if err != nil {
 				return err
 			}
 			io.Copy(io.Discard, r.Body)
 			r.Body.Close()
-			record("get", t)
+			record("get"+r.Header.Get("X-OpenIM-Direct-Thumbnail"), t)
 			if r.StatusCode != 302 {
 				return fmt.Errorf("GET: HTTP %d", r.StatusCode)
 			}

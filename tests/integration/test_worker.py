@@ -1,0 +1,130 @@
+"""The worker's own handling of connections."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.stack import MinIONode, Process, Stack, running, wait_for
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, nodes: dict[str, MinIONode]) -> Iterator[Stack]:
+    """One worker of two threads, which keeps unused connections for 3 s and has room for 60."""
+    folder = tmp_path_factory.mktemp("worker")
+    settings = folder / "gunicorn.py"
+    settings.write_text("keepalive = 3\nworkers = 1\nthreads = 2\nworker_connections = 60\n")
+    made = Stack(folder / "s", nodes, {"i1": "m1"}, balancer=None)
+    process = made.instances["i1"]
+    made.instances["i1"] = Process([*process.command, "--settings", str(settings)], process.log, process.env)
+    with running(made) as started:
+        yield started
+
+
+def connect(stack: Stack) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", stack.ports["i1"]), timeout=10)
+
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def read_answers(client: socket.socket, count: int) -> bytes:
+    received = b""
+    while received.count(b"HTTP/1.1 200") < count or not received.endswith((b"}", b"\n", b"ok")):
+        part = client.recv(65536)
+        if not part:
+            break
+        received += part
+    return received
+
+
+def descriptors(stack: Stack) -> int:
+    (worker,) = psutil.Process(stack.instances["i1"].pid).children()
+    return worker.num_fds()
+
+
+def test_more_unused_connections_than_threads(stack: Stack) -> None:
+    clients = [connect(stack) for _ in range(30)]
+    try:
+        for _ in range(5):
+            assert requests.get(f"{stack.instance_url('i1')}/healthz", timeout=5).status_code == 200
+        # Each of them works too, again and again.
+        for _ in range(2):
+            for client in clients:
+                client.sendall(REQUEST)
+                assert read_answers(client, 1).startswith(b"HTTP/1.1 200")
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_two_requests_at_once_on_one_connection(stack: Stack) -> None:
+    with connect(stack) as client:
+        client.sendall(REQUEST * 3)
+        assert read_answers(client, 3).count(b"HTTP/1.1 200") == 3
+
+
+def test_a_request_that_comes_in_pieces(stack: Stack) -> None:
+    with connect(stack) as client:
+        for part in (REQUEST[:5], REQUEST[5:20], REQUEST[20:]):
+            client.sendall(part)
+            time.sleep(0.2)
+        assert read_answers(client, 1).startswith(b"HTTP/1.1 200")
+
+
+def test_unused_connections_are_closed_in_time(stack: Stack) -> None:
+    with connect(stack) as fresh, connect(stack) as used:
+        used.sendall(REQUEST)
+        assert read_answers(used, 1)
+        start = time.monotonic()
+        for client in (fresh, used):
+            client.settimeout(10)
+            assert client.recv(10) == b""
+        assert 2 < time.monotonic() - start < 7
+
+
+def test_connections_that_clients_close_leave_nothing(stack: Stack) -> None:
+    wait_for("a quiet worker", lambda: len(psutil.Process(stack.instances["i1"].pid).children()) == 1)
+    time.sleep(4)
+    before = descriptors(stack)
+    for _ in range(40):
+        with connect(stack) as client:
+            client.sendall(REQUEST)
+            read_answers(client, 1)
+        connect(stack).close()
+    wait_for("descriptors to be given back", lambda: descriptors(stack) <= before + 1)
+
+
+def test_more_connections_than_there_is_room_for(stack: Stack) -> None:
+    clients = [connect(stack) for _ in range(90)]
+    try:
+        # The first ones are kept and served; the others wait in the backlog until those are closed.
+        clients[0].sendall(REQUEST)
+        assert read_answers(clients[0], 1)
+        for client in clients[:60]:
+            client.close()
+        clients[89].sendall(REQUEST)
+        assert read_answers(clients[89], 1).startswith(b"HTTP/1.1 200")
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_stop_answers_what_runs_and_ends_at_once(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    made = Stack(tmp_path / "s", nodes, {"i1": "m1"}, balancer=None)
+    made.start()
+    idle = [socket.create_connection(("127.0.0.1", made.ports["i1"]), timeout=10) for _ in range(5)]
+    try:
+        start = time.monotonic()
+        made.stop()
+        # Unused connections are kept for 2 s, for requests that may be on their way.
+        assert time.monotonic() - start < 8
+    finally:
+        for client in idle:
+            client.close()
