@@ -76,9 +76,11 @@ def _frontend(deployment: Deployment) -> str:
     if prefix:
         lines.append(f"    http-request replace-path ^{re.escape(prefix)}(/(object|i)/.*) \\1")
     lines += [
-        "    # An instance that is gone: its links go where those without an instance go.",
         "    http-request set-var(txn.oim_path) path,field(3,/) if oim_prefixed",
-        "    use_backend oim_instances if oim_object or oim_prefixed",
+        "    acl oim_known var(txn.oim_path) -m str " + " ".join(deployment.instances),
+        "    use_backend oim_instances if oim_object !oim_prefixed",
+        "    # An instance that is gone: views of its links go where those without an instance go; nothing else does.",
+        "    use_backend oim_instances if oim_prefixed oim_known or oim_prefixed METH_GET",
     ]
     for node, at in s3_prefixes(deployment):
         # With the bucket, so that health, admin and STS routes are not reachable.
@@ -88,6 +90,8 @@ def _frontend(deployment: Deployment) -> str:
         lines.append("    default_backend oim_nothing")
         lines += ["", "backend oim_nothing", f"    {not_found}"]
     else:
+        # Nor is it any business of the legacy API.
+        lines.append("    use_backend oim_nothing if oim_prefixed")
         lines += ["    default_backend oim_legacy", "", "backend oim_nothing", f"    {not_found}"]
     return "\n".join(lines) + "\n"
 

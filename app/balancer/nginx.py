@@ -107,12 +107,13 @@ def _maps(deployment: Deployment, native: bool) -> str:
         '    default "";',
         f'    "~^{_optional(public_path(deployment))}/i/(?<oim_i>[A-Za-z0-9_-]+)/object/" $oim_i;',
         "}",
-        "# An instance that is gone: its links go where those without an instance go.",
         "map $oim_iid $oim_by_path {",
-        '    default "";' if native else "    default oim_hash;",
-        '    "" "";',
+        '    default "";',
         *pins,
         "}",
+        "# An instance that is gone: views of its links go where those without an instance go; nothing else does.",
+        'map "$oim_by_path $request_method" $oim_known { "~^ (GET|HEAD)$" 1; "~^ " ""; default 1; }',
+        *([] if native else ['map $oim_by_path $oim_to_path { "" oim_hash; default $oim_by_path; }']),
         *(['map $oim_by_path $oim_route { "" $oim_by_cookie; default $oim_by_path; }'] if native else []),
         "map $request_uri $oim_path {",
         "    default $request_uri;",
@@ -160,7 +161,7 @@ def _upstreams(deployment: Deployment, native: bool) -> str:
 
 
 def _server(deployment: Deployment, full: bool, native: bool) -> str:
-    by_cookie, by_path = ("oim", "oim") if native else ("$oim_by_cookie", "$oim_by_path")
+    by_cookie, by_path = ("oim", "oim") if native else ("$oim_by_cookie", "$oim_to_path")
     name = "_" if full else urlsplit(deployment.public_url).hostname
     lines = [
         "server {",
@@ -215,6 +216,7 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
             "    }",
             f"    location {prefix}/i/ {{",
             '        if ($oim_iid = "") { return 404; }',
+            '        if ($oim_known = "") { return 404; }',
             f"        proxy_read_timeout {COMPLETE_READ_TIMEOUT}s;",
             f"        proxy_pass http://{by_path}$oim_path;",
             "    }",

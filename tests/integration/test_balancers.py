@@ -107,6 +107,13 @@ def test_the_path_beats_cookie_and_token(stack: Stack) -> None:
         "/status",
     ):
         assert stack.api().get(stack.url + path).status_code == 404, path
+    # Views of an instance that is gone are answered by another; nothing else is.
+    url = stack.api().upload(b"gone", "u1/of-one-that-is-gone")
+    prefixed = url.replace("/object/", "/i/nobody/object/", 1)
+    assert stack.api().get(prefixed).content == b"gone"
+    assert requests.head(prefixed, timeout=10).status_code == 302
+    for route in ("part_limit", "initiate_multipart_upload"):
+        assert stack.api(f"{stack.url}/i/nobody").post(route).status_code == 404
 
 
 def test_names_pass_raw_and_uploads_read_back(stack: Stack) -> None:

@@ -36,7 +36,7 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 def read_answers(client: socket.socket, count: int) -> bytes:
     received = b""
-    while received.count(b"HTTP/1.1 200") < count or not received.endswith((b"}", b"\n", b"ok")):
+    while received.count(b"HTTP/1.1 200") < count or not received.endswith(b"\r\n\r\nok\n"):
         part = client.recv(65536)
         if not part:
             break

@@ -106,3 +106,71 @@ def test_a_chunked_answer() -> None:
         pool = Pool(url, 1)
         assert pool.request("GET", "/", 1).body == b"hi"
         pool.close()
+
+
+def raw(*answers: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        for text in answers:
+            if not connection.recv(65536):
+                return
+            connection.sendall(text)
+
+    return behave
+
+
+def test_kinds_of_answers_on_one_connection() -> None:
+    """Chunked, without a body, to a HEAD, in pieces, and with a header of several values."""
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n2\r\nhi\r\n3;x=y\r\n yo\r\n0\r\n\r\n"
+    empty = b'HTTP/1.1 204 No Content\r\nETag: "e"\r\n\r\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nContent-Type: image/png\r\n\r\n"
+    several = (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 302 Found\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+    )
+    with server(raw(chunked, empty, head, several, ANSWER)) as (url, _):
+        pool = Pool(url, 1)
+        try:
+            assert pool.request("GET", "/", 1).body == b"hi yo"
+            gone = pool.request("DELETE", "/", 1)
+            assert (gone.status, gone.body, gone.headers.get("etag")) == (204, b"", '"e"')
+            seen = pool.request("HEAD", "/", 1)
+            assert (seen.body, seen.headers.get("content-length"), seen.headers.get("CONTENT-TYPE")) == (
+                b"",
+                "12345",
+                "image/png",
+            )
+            found = pool.request("GET", "/", 1)
+            assert (found.status, found.headers.get_all("Set-Cookie")) == (302, ["a=1", "b=2"])
+            assert found.headers.get("none", "-") == "-"
+            assert pool.request("GET", "/", 1).body == b"hi"
+        finally:
+            pool.close()
+
+
+@pytest.mark.parametrize(
+    "answer_text",
+    [
+        b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+    ],
+)
+def test_what_is_no_answer(answer_text: bytes) -> None:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer_text)
+
+    with server(behave, behave) as (url, _), pytest.raises(Unreachable):
+        Pool(url, 1).request("GET", "/", 1)
+
+
+def test_an_answer_that_ends_with_its_connection() -> None:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nall of it")
+
+    with server(behave, behave) as (url, _):
+        pool = Pool(url, 1)
+        for _ in range(2):
+            assert pool.request("GET", "/", 1).body == b"all of it"
