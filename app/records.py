@@ -212,12 +212,12 @@ class Records:
     def _run(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
         """One statement of every upload or view, past SQLAlchemy's execution, which takes several times the database's own
         part of it."""
-        dbapi = self._engine.dialect.dbapi
+        driver_error: type[BaseException] = self._engine.dialect.loaded_dbapi.Error
         try:
             if not self._prepared:
                 self._prepare()
             connection = self._engine.raw_connection()
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, driver_error, OSError) as e:
             raise self._failed(e.orig if isinstance(e, sa.exc.DBAPIError) else e) from e
         try:
             cursor = connection.cursor()
@@ -226,7 +226,7 @@ class Records:
                 return list(cursor.fetchall()) if compiled.reads else []
             finally:
                 cursor.close()
-        except (dbapi.Error, OSError) as e:  # type: ignore[union-attr]
+        except (driver_error, OSError) as e:
             # Perhaps it is the connection; a new one costs less than asking.
             connection.invalidate()
             raise self._failed(e) from e
@@ -275,9 +275,12 @@ class _Compiled:
         self.text = str(compiled)
         self.reads = isinstance(statement, sa.Select)
         self._fixed = dict(compiled.params)
-        self._order: list[str] = compiled.positiontup
+        #: None where the driver takes them by name.
+        self._order: list[str] | None = compiled.positiontup
 
-    def arguments(self, values: dict[str, Any]) -> tuple[Any, ...]:
+    def arguments(self, values: dict[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
+        if self._order is None:
+            return {**self._fixed, **values}
         return tuple([values[name] if name in values else self._fixed[name] for name in self._order])
 
 
