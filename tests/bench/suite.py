@@ -4,7 +4,7 @@
     python -m tests.bench.suite --only flows,routes    a part of it; --list names them
 
 Writes OUT/report.md and plots. Everything runs on loopback on one machine, load generator included, so that figures are to
-be compared with the bare PUTs of the same run, not with other machines. Takes about 15 minutes, 20 with 5 million records.
+be compared with the bare PUTs of the same run, not with other machines. Takes half an hour, more with 5 million records.
 """
 
 from __future__ import annotations

@@ -23,7 +23,11 @@ def server(*behaviours: Callable[[socket.socket], None]) -> Iterator[tuple[str, 
 
     def run() -> None:
         for behave in behaviours:
-            connection, _ = listener.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                # Closed: nobody came.
+                return
             with connection:
                 behave(connection)
 
