@@ -6,8 +6,6 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
-from flask import Flask
-
 from app.api.app import create_app
 from app.auth import Authenticator
 from app.config import ConfigError, Deployment
@@ -28,6 +26,8 @@ from app.thumbnail_helper import ThumbnailHelper
 from app.uploads import Uploads
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
     from app.redis_store import RedisStore
 
 log = logging.getLogger(__name__)
@@ -143,11 +143,10 @@ def create_records(deployment: Deployment) -> Records:
 
 
 def create_neighbours(deployment: Deployment) -> _Neighbours:
-    legacy = LegacyTable("") if deployment.legacy.table else None
-    return _Neighbours(Records(deployment.records, legacy), _redis(deployment))
+    return _Neighbours(create_records(deployment), _redis(deployment))
 
 
-def create_instance(deployment: Deployment, instance_id: str) -> Flask:
+def create_instance(deployment: Deployment, instance_id: str) -> WSGIApplication:
     """The WSGI application of one instance, its background probe started."""
     services = create_services(deployment, instance_id)
     for monitor in (services.monitor, *services.peers):

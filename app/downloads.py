@@ -98,12 +98,13 @@ class Downloads:
             return _sign_file(record, node, method, expires, at)
         record = _with_etag(record, node)
         wanted = wanted_of(query)
-        picture = self._pictures.find(record, node, wanted)
-        if picture is None:
-            picture = self._make(record, node, wanted or Wanted(0, 0, ""), here)
+        picture = self._pictures.original(record, node) if wanted is None else self._thumbnail(record, node, wanted, here)
         return _sign_picture(record, picture, node, method, expires, at)
 
-    def _make(self, record: Record, node: NodeCalls, wanted: Wanted, here: bool) -> Picture:
+    def _thumbnail(self, record: Record, node: NodeCalls, wanted: Wanted, here: bool) -> Picture:
+        found = self._pictures.find(record, node, wanted)
+        if found is not None:
+            return found
         if record.node != self._own and not here:
             raise NotMadeError(record.node)
         return self._pictures.make(record, node, wanted)

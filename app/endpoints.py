@@ -69,8 +69,12 @@ class Endpoints:
     ) -> Iterator[Answer]:
         """As `http_pool.Pool.stream`, on an endpoint that is not known to be down; it is not tried elsewhere."""
         number = next((n for n, down in enumerate(self._down) if down is None), 0)
-        with self._pools[number].stream(method, target, timeout, body, {**self._host, **(headers or {})}) as response:
-            yield response
+        try:
+            with self._pools[number].stream(method, target, timeout, body, {**self._host, **(headers or {})}) as response:
+                yield response
+        except Unreachable as e:
+            self.mark(number, str(e))
+            raise
 
     def mark(self, number: int, down: str | None) -> None:
         """Say whether an endpoint answers: None, or why not."""

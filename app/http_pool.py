@@ -59,6 +59,10 @@ class Answer(http.client.HTTPResponse):
     #: Those of the answer; `headers` is not set.
     pairs: Headers
 
+    @property
+    def content_type(self) -> str:
+        return self.pairs.get("Content-Type")
+
     def begin(self) -> None:
         while True:
             self.version_text, self.code, self.reason = self._read_status()  # type: ignore[attr-defined]

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import msgspec
 
-from app.errors import APIError, InternalError, NetworkError
+from app.errors import APIError, InternalError
 from app.model import ChangedObject, ObjectInfo, Record
-from app.transfer import MAX_SINGLE, Copied, Limiter, TargetNode, copy_object, md5_of
+from app.transfer import Copied, Limiter, TargetNode, copy_object, md5_of
 
 _PAGE = 500
 #: Objects in a row that a node did not take or give: it is down or full, and going on would only fill the summary.
@@ -26,6 +26,10 @@ GONE = "its object is gone"
 CHANGED = "its object changed since it was recorded"
 TAKEN = "another content lies at its key on the target"
 UNEQUAL = "the copy differs from the source"
+
+
+class _Left(Exception):
+    """Why an object is not moved."""
 
 
 class NodeCalls(TargetNode, Protocol):
@@ -167,76 +171,73 @@ class Migration:
         if self._summary.given_up:
             return
         try:
-            reason = self._moved(record)
-        except NetworkError as e:
-            self._not_moved(record, e.detail, e)
+            self._moved(record)
         except APIError as e:
             self._not_moved(record, e.detail, e)
-        except ChangedObject:
-            self._not_moved(record, CHANGED)
+        except _Left as e:
+            self._not_moved(record, str(e))
         else:
-            if reason:
-                self._not_moved(record, reason)
-            else:
-                self._in_a_row = 0
+            self._in_a_row = 0
 
-    def _moved(self, record: Record) -> str:
-        """Copy, verify, record: in this order. Why not, or empty."""
+    def _moved(self, record: Record) -> None:
+        """Copy, verify, record: in this order.
+
+        :raises _Left: it stays where it is.
+        """
         source = self._sources[record.node]
-        found = None
-        if record.etag and "-" not in record.etag and record.size <= MAX_SINGLE and not self._dry_run:
-            # What the record says is as good as a look: the source is asked for just this content.
-            found = ObjectInfo(record.size, record.etag)
-        else:
-            found = source.stat(record.key)
-            if found is None:
-                return GONE
-            if record.etag and found.etag != record.etag:
-                return CHANGED
+        found = self._found(source, record)
         if self._dry_run:
             self._count(1, 0, found.size, there=False)
-            return ""
-        there = None
-        if "-" in found.etag or found.size > MAX_SINGLE:
-            # Joined from parts, it would replace what is there.
-            there = self._target.stat(record.key)
-        copied = 0
-        if there is None:
-            try:
-                made = copy_object(source, self._target, record.key, found, self._limiter, self._told, hashed=self._full)
-            except ChangedObject:
-                return GONE if source.stat(record.key) is None else CHANGED
-            there = self._target.stat(record.key)
-            if there is not None and made.etag:
-                copied = found.size
-                if not self._equal(record.key, found, made, there):
-                    return UNEQUAL
-            elif there is None:
-                return UNEQUAL
-        if not copied and not self._same(source, record.key, found, there):
-            return TAKEN
-        self._count(1, self._switch(record, there.etag), copied, there=not copied)
-        return ""
+            return
+        etag = self._copied(source, record.key, found)
+        there = etag is None
+        names = self._switch(record, self._there(source, record.key, found) if etag is None else etag)
+        self._count(1, names, 0 if there else found.size, there)
 
-    def _equal(self, key: str, found: ObjectInfo, made: Copied, there: ObjectInfo) -> bool:
+    def _found(self, source: NodeCalls, record: Record) -> ObjectInfo:
+        if record.etag and "-" not in record.etag and not self._dry_run:
+            # What the record says is as good as a look: the source is asked for just this content.
+            return ObjectInfo(record.size, record.etag)
+        found = source.stat(record.key)
+        if found is None:
+            raise _Left(GONE)
+        if record.etag and found.etag != record.etag:
+            raise _Left(CHANGED)
+        return found
+
+    def _copied(self, source: NodeCalls, key: str, found: ObjectInfo) -> str | None:
+        """Copy and verify; the ETag, or None where an object is there already."""
+        if "-" in found.etag and self._target.stat(key) is not None:
+            # A plain PUT leaves alone what is there; joining parts would replace it.
+            return None
+        try:
+            made = copy_object(source, self._target, key, found, self._limiter, self._told, hashed=self._full)
+        except ChangedObject:
+            raise _Left(GONE if source.stat(key) is None else CHANGED) from None
+        if not made.etag:
+            return None
+        if not self._equal(key, found, made):
+            # So that the next run begins anew.
+            self._target.remove(key)
+            raise _Left(UNEQUAL)
+        return made.etag
+
+    def _equal(self, key: str, found: ObjectInfo, made: Copied) -> bool:
         """Whether a copy is what the source has, by what the target says of it; with `full` by reading it."""
-        if (there.size, there.etag) != (found.size, made.etag):
+        there = self._target.stat(key)
+        if there is None or (there.size, there.etag, made.etag) != (found.size, found.etag, found.etag):
             return False
-        if not self._full:
-            return made.etag == found.etag
-        if md5_of(self._target, key, there, self._limiter) == made.md5:
-            return True
-        self._target.remove(key)
-        return False
+        return not self._full or md5_of(self._target, key, there, self._limiter) == made.md5
 
-    def _same(self, source: NodeCalls, key: str, found: ObjectInfo, there: ObjectInfo) -> bool:
-        """Whether the target has this content already, from a run before or of its own."""
-        if found.size != there.size:
-            return False
-        if found.etag == there.etag and not self._full:
-            return True
-        # Put in one piece there, joined from parts here, perhaps.
-        return md5_of(source, key, found, self._limiter) == md5_of(self._target, key, there, self._limiter)
+    def _there(self, source: NodeCalls, key: str, found: ObjectInfo) -> str:
+        """The ETag of the same content on the target, from a run before or of its own."""
+        there = self._target.stat(key)
+        if there is not None and there.size == found.size:
+            # By reading both where the ETags differ: put in one piece there, joined from parts here, perhaps.
+            equal = found.etag == there.etag and not self._full
+            if equal or md5_of(source, key, found, self._limiter) == md5_of(self._target, key, there, self._limiter):
+                return there.etag
+        raise _Left(TAKEN)
 
     def _switch(self, record: Record, etag: str) -> int:
         names = self._records.move(record, self._target.id, etag)

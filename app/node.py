@@ -98,7 +98,6 @@ class Node:
         self._answered = False
         if config.access_key is None or config.secret_key is None:
             raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
-        self.config = config
         self.id = config.id
         self.bucket = config.bucket
         self._endpoint = config.endpoint
@@ -184,7 +183,7 @@ class Node:
                     raise self._failed(_refused(read_all(response)))
                 yield response
         except Unreachable as e:
-            raise NetworkError(f"MinIO node {self.id} does not answer ({e})") from e
+            raise self._unreachable(e) from e
 
     def write(self, key: str, body: IO[bytes], length: int, content_type: str, part: tuple[str, int] | None = None) -> str:
         """Write an object, or a part of one, from a stream; its ETag. Empty where an object is there: that one stays.
@@ -202,7 +201,7 @@ class Node:
             with self._ways.stream("PUT", url[len(self._endpoint) :], STREAM_TIMEOUT, body, headers) as response:
                 answer = read_all(response)
         except Unreachable as e:
-            raise NetworkError(f"MinIO node {self.id} does not answer ({e})") from e
+            raise self._unreachable(e) from e
         if answer.status == 412:
             return ""
         if answer.status != 200:
@@ -231,11 +230,12 @@ class Node:
 
     def unfinished(self) -> list[tuple[str, str, float]]:
         """Multipart uploads that MinIO tells of: key, S3 upload ID, and Unix time of its beginning."""
-        found = []
         try:
-            page = _xml(self._call("GET", "", {"uploads": "", "max-uploads": "1000"}))
+            # MinIO tells of all of them at once, whatever number is asked for: 1,100 were seen.
+            page = _xml(self._call("GET", "", {"uploads": ""}))
         except _Refused as e:
             raise self._refusal(e) from None
+        found = []
         for upload in page.iterfind("{*}Upload"):
             begun = datetime.fromisoformat(_text(upload, "Initiated").replace("Z", "+00:00"))
             found.append((_text(upload, "Key"), _text(upload, "UploadId"), begun.timestamp()))
@@ -351,21 +351,21 @@ class Node:
         :raises InternalError: it answers, and refuses (wrong keys, no rights): no cure by waiting, so it is not "down".
         """
         took: list[float] = []
-        last: NetworkError | None = None
+        reason = ""
         for number, prober in enumerate(self._probers):
             start = time.monotonic()
             try:
                 self._probe_by(prober)
             except _Silent as e:
-                self._ways.mark(number, str(e))
-                last = NetworkError(str(e))
+                reason = str(e)
+                self._ways.mark(number, reason)
                 continue
             self._ways.mark(number, None)
             if not took:
                 self._prober = prober
             took.append(time.monotonic() - start)
-        if not took and last is not None:
-            raise self._went_down(last.detail)
+        if not took:
+            raise self._went_down(reason)
         self._answered = True
         if self.down_since is not None:
             log.warning("node %s answers again after %.1f s", self.id, time.time() - self.down_since)
@@ -385,7 +385,9 @@ class Node:
         except S3Error as e:
             if e.code in _BUSY_CODES:
                 raise _Silent(str(e.code)) from e
-            raise self._refusal(_Refused(str(e.code), str(e.message)), quiet=True) from e
+            # The answer to a HEAD has no body that could tell a wrong key from a missing right.
+            code = (self.diagnose()[0] if e.code == "AccessDenied" else "") or str(e.code)
+            raise self._refusal(_Refused(code, str(e.message)), quiet=True) from e
         except (HTTPError, OSError, ServerError, InvalidResponseError) as e:
             raise _Silent(_sdk_reason(e)) from e
         except MinioException as e:
@@ -403,7 +405,7 @@ class Node:
             try:
                 return self._ways.request("PUT", url[len(self._endpoint) :], READ_TIMEOUT, body, headers).status
             except Unreachable as e:
-                raise self._went_down(str(e)) from e
+                raise self._unreachable(e) from e
 
         once = {"If-None-Match": "*"}
         try:
@@ -453,7 +455,7 @@ class Node:
         try:
             response = self._ways.request("GET", url[len(self._endpoint) :], READ_TIMEOUT)
         except Unreachable as e:
-            raise self._went_down(str(e)) from e
+            raise self._unreachable(e) from e
         return ("" if response.status == 200 else _refused(response).code), response
 
     def make_missing_bucket(self) -> None:
@@ -547,16 +549,19 @@ class Node:
         try:
             response = self._ways.request(method, target, timeout, body, headers)
         except Unreachable as e:
-            if self._ways.any_up:
-                # The next call goes to an endpoint of the cluster that answers.
-                raise NetworkError(f"an endpoint of MinIO node {self.id} does not answer ({e}); try again") from e
-            raise self._went_down(str(e)) from e
+            raise self._unreachable(e) from e
         if response.status in (200, 204, 206):
             return response
         refused = _refused(response)
         if refused.code in _BUSY_CODES:
             raise NetworkError(f"MinIO node {self.id} is busy, full or short of drives ({refused.code})")
         raise refused
+
+    def _unreachable(self, e: Unreachable) -> NetworkError:
+        if self._ways.any_up:
+            # The next call goes to an endpoint of the cluster that answers.
+            return NetworkError(f"an endpoint of MinIO node {self.id} does not answer ({e}); try again")
+        return self._went_down(str(e))
 
     def _went_down(self, reason: str) -> NetworkError:
         if self.down_since is None:

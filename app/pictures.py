@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 import tempfile
 import threading
@@ -19,8 +18,6 @@ import msgspec
 from app.errors import DataError, RecordNotFoundError
 from app.model import ObjectInfo, Record
 from app.thumbnail_format import LOOK, MADE, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, Made, Wanted, own_name
-
-log = logging.getLogger(__name__)
 
 #: Bytes; v3.4.0 makes none of files of this size and over.
 MAX_SOURCE = 50 << 20
@@ -59,6 +56,12 @@ class Picture(msgspec.Struct, frozen=True):
     instead: str = ""
 
 
+class _Refused(msgspec.Struct, frozen=True):
+    """Why there is no thumbnail of this content, and will be none."""
+
+    detail: str
+
+
 class _Busy(Exception):
     pass
 
@@ -75,25 +78,33 @@ class Pictures:
         self._most_waiting, self._waiting = waiting, 0
         self._guard = threading.Lock()
         #: (node, ETag, wanted) to what was found or made, so that later views cost no call to the storage.
-        self._seen: dict[tuple[str, str, Wanted | None], tuple[Picture, float]] = {}
+        self._seen: dict[tuple[str, str, Wanted | None], tuple[Picture | _Refused, float]] = {}
         self._locks = tuple(threading.Lock() for _ in range(256))
 
-    def find(self, record: Record, node: NodeCalls, wanted: Wanted | None) -> Picture | None:
+    def original(self, record: Record, node: NodeCalls) -> Picture:
+        """
+        :raises DataError: the object is no image.
+        """
+        known = self._known(record, None)
+        if known is not None:
+            return known
+        content_type = _type_of(node.read(record.key, _HEAD))
+        if content_type is None:
+            raise self._refused(record, None, "object not image")
+        return self._remember(record, None, Picture("", content_type))
+
+    def find(self, record: Record, node: NodeCalls, wanted: Wanted) -> Picture | None:
         """What answers without making anything; None where it would have to be made.
 
-        :raises DataError: the object is no image.
+        :raises DataError: it could not be made.
         """
         known = self._known(record, wanted)
         if known is not None:
             return known
-        if wanted is None or self._maker is None:
-            found = self._original(record, node)
-        else:
-            there = _there(record, node, own_name(wanted))
-            if there is None:
-                return None
-            found = there
-        return self._remember(record, wanted, found)
+        if self._maker is None:
+            return self.original(record, node)
+        there = _there(record, node, own_name(wanted))
+        return None if there is None else self._remember(record, wanted, there)
 
     def make(self, record: Record, node: NodeCalls, wanted: Wanted) -> Picture:
         """The thumbnail, made if it is not there; the original where it needs none, or where too many are being made.
@@ -108,14 +119,14 @@ class Pictures:
                 found = self.find(record, node, wanted)
                 return found if found is not None else self._make(record, node, wanted, deadline)
         except _Busy:
-            return msgspec.structs.replace(self._original(record, node), instead="busy")
+            return msgspec.structs.replace(self.original(record, node), instead="busy")
 
     def _make(self, record: Record, node: NodeCalls, wanted: Wanted, deadline: float) -> Picture:
         if self._maker is None:
             raise _Busy
-        original = self._original(record, node)
+        original = self.original(record, node)
         if record.size >= MAX_SOURCE:
-            raise DataError(f"no thumbnails are made of files of {MAX_SOURCE >> 20} MiB and over")
+            raise self._refused(record, wanted, f"no thumbnails are made of files of {MAX_SOURCE >> 20} MiB and over")
         data = node.read(record.key, MAX_SOURCE)
         if not data:
             raise RecordNotFoundError("the object of this record is gone")
@@ -131,26 +142,32 @@ class Pictures:
             return self._remember(record, wanted, Picture("", made.content_type))
         if made.kind == TOO_MUCH:
             return self._remember(record, wanted, msgspec.structs.replace(original, instead="too much"))
-        raise DataError("object not image" if made.kind == NOT_AN_IMAGE else made.detail)
-
-    def _original(self, record: Record, node: NodeCalls) -> Picture:
-        known = self._known(record, None)
-        if known is not None:
-            return known
-        content_type = _type_of(node.read(record.key, _HEAD))
-        if content_type is None:
-            raise DataError("object not image")
-        return self._remember(record, None, Picture("", content_type))
+        raise self._refused(record, wanted, "object not image" if made.kind == NOT_AN_IMAGE else made.detail)
 
     def _known(self, record: Record, wanted: Wanted | None) -> Picture | None:
-        seen = self._seen.get((record.node, record.etag, wanted))
-        return seen[0] if seen is not None and time.monotonic() < seen[1] else None
+        """
+        :raises DataError: known to be none.
+        """
+        seen, until = self._seen.get((record.node, record.etag, wanted), (None, 0.0))
+        if time.monotonic() > until:
+            return None
+        if isinstance(seen, _Refused):
+            raise DataError(seen.detail)
+        return seen
 
     def _remember(self, record: Record, wanted: Wanted | None, picture: Picture) -> Picture:
+        self._keep(record, wanted, picture)
+        return picture
+
+    def _refused(self, record: Record, wanted: Wanted | None, detail: str) -> DataError:
+        # Or each view of a damaged file would read and decode it anew.
+        self._keep(record, wanted, _Refused(detail))
+        return DataError(detail)
+
+    def _keep(self, record: Record, wanted: Wanted | None, seen: Picture | _Refused) -> None:
         if len(self._seen) >= _REMEMBERED:
             self._seen.clear()
-        self._seen[(record.node, record.etag, wanted)] = picture, time.monotonic() + _FRESH
-        return picture
+        self._seen[(record.node, record.etag, wanted)] = seen, time.monotonic() + _FRESH
 
     @contextmanager
     def _slot(self) -> Iterator[None]:

@@ -182,11 +182,10 @@ class Section:
         value = self.values.get(key)
         if value is None:
             return default
-        match = None if isinstance(value, bool) else _DURATION.fullmatch(self.expand(key, str(value)))
-        if match is None:
+        seconds = None if isinstance(value, bool) else seconds_of(self.expand(key, str(value)))
+        if seconds is None:
             self.fault(key, "must be a duration such as 90s, 15m, 24h or 7d")
             return default
-        seconds = int(match.group(1)) * _UNITS[match.group(2)]
         if not low <= seconds <= high:
             self.fault(key, f"must be from {_human(low)} to {_human(high)}, is {_human(seconds)}")
             return default
@@ -237,6 +236,12 @@ class Section:
             if key not in self.read:
                 known = ", ".join(sorted(map(str, self.read)))
                 self.fault(key, f"unknown key; known here: {known}")
+
+
+def seconds_of(text: str) -> int | None:
+    """Of `90s`, `15m`, `24h`, `7d` or a plain number; None where it is no duration."""
+    match = _DURATION.fullmatch(text)
+    return None if match is None else int(match.group(1)) * _UNITS[match.group(2)]
 
 
 def url_fault(text: str, path_allowed: bool) -> str | None:

@@ -203,11 +203,13 @@ class Records:
             return set(connection.execute(statement).scalars())
 
     def totals(self) -> dict[str, tuple[int, int]]:
-        """Names and bytes by node, as the records say: content of several names counts for each."""
+        """Objects and bytes by node, as the records say; one that several names mean counts once."""
         columns = _objects.c
-        statement = sa.select(columns.node, sa.func.count(), sa.func.sum(columns.size)).group_by(columns.node)
+        objects = sa.select(columns.node, columns.key, sa.func.max(columns.size).label("size"))
+        each = objects.group_by(columns.node, columns.key).subquery()
+        statement = sa.select(each.c.node, sa.func.count(), sa.func.sum(each.c.size)).group_by(each.c.node)
         with self._connection() as connection:
-            return {node: (int(count), int(size or 0)) for node, count, size in connection.execute(statement)}
+            return {node: (int(count), int(size)) for node, count, size in connection.execute(statement)}
 
     def _run(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
         """One statement of every upload or view, past SQLAlchemy's execution, which takes several times the database's own

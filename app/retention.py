@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from app.errors import APIError, InternalError
+from app.errors import APIError
 from app.model import ObjectInfo, Record
 
 _PAGE = 500
@@ -189,13 +189,3 @@ def purge(node: NodeCalls, told: Callable[[int], None] = lambda _: None, dry_run
 
 def _is_type(found: str, wanted: str) -> bool:
     return found.startswith(wanted) if wanted.endswith("/") else found == wanted
-
-
-def check_purge(drained: bool, node_id: str) -> None:
-    """
-    :raises InternalError: new uploads may still come to it.
-    """
-    if not drained:
-        raise InternalError(
-            f"nodes.{node_id}.drain is not true: new uploads may come to it; set it, and restart the instances"
-        )

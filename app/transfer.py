@@ -12,17 +12,22 @@ from typing import IO, Protocol, cast
 import msgspec
 
 from app.errors import APIError
-from app.http_pool import Answer
 from app.model import ChangedObject, ObjectInfo
 
-#: Bytes that a plain PUT takes.
-MAX_SINGLE = 5 << 30
+
+class Stream(Protocol):
+    """An object's content, as its node sends it."""
+
+    @property
+    def content_type(self) -> str: ...
+
+    def read(self, count: int, /) -> bytes: ...
 
 
 class SourceNode(Protocol):
     def stat(self, key: str) -> ObjectInfo | None: ...
     def first_part(self, key: str) -> int: ...
-    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[Answer]: ...
+    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[Stream]: ...
 
 
 class TargetNode(SourceNode, Protocol):
@@ -58,9 +63,7 @@ class Limiter:
 class Tap:
     """What is read of a stream passes here: counted, slowed, hashed."""
 
-    def __init__(
-        self, stream: IO[bytes], limiter: Limiter, told: Callable[[int], None], digest: hashlib._Hash | None
-    ) -> None:
+    def __init__(self, stream: Stream, limiter: Limiter, told: Callable[[int], None], digest: hashlib._Hash | None) -> None:
         self._stream, self._limiter, self._told, self._digest = stream, limiter, told, digest
 
     def read(self, count: int = -1) -> bytes:
@@ -101,11 +104,11 @@ def copy_object(
     def piece(first: int, length: int, part: tuple[str, int] | None = None) -> str:
         with source.reading(key, found.etag, first, length) as stream:
             body = cast("IO[bytes]", Tap(stream, limiter, told, digest))
-            return target.write(key, body, length, stream.pairs.get("Content-Type"), part)
+            return target.write(key, body, length, stream.content_type, part)
 
-    if "-" not in found.etag and found.size <= MAX_SINGLE:
+    if "-" not in found.etag:
         return Copied(piece(0, found.size), digest.hexdigest() if digest is not None else "")
-    part_size = source.first_part(key) if "-" in found.etag else MAX_SINGLE
+    part_size = source.first_part(key)
     upload = target.create_upload(key)
     try:
         etags = []

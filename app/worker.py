@@ -32,6 +32,8 @@ _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 _LINGER = 2.0
 #: Seconds between two looks at what has to be closed.
 _HOUSEKEEPING = 1.0
+#: How views begin.
+_VIEWS = (b"GET /object/", b"HEAD /object/")
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -43,7 +45,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         #: Descriptors of those that nobody works on, and until when they may stay so (monotonic seconds).
         self._unused: dict[int, float] = {}
         self._ended = False
-        #: GETs that are being answered, and connections whose GET waits for one of them to end.
+        #: Views that are being answered, and connections whose view waits for one of them to end.
         self._views = 0
         self._later: deque[tuple[int, Any]] = deque()
         self._most_views = max(1, self.cfg.threads // 2)
@@ -137,10 +139,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     @staticmethod
     def _is_view(connection: Any) -> bool:
+        """A GET or HEAD of an object; `/readyz` and the like are not kept waiting by those."""
         try:
-            return bool(connection.sock.recv(4, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"GET ")
+            head: bytes = connection.sock.recv(len(_VIEWS[1]), socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return False
+        return head.startswith(_VIEWS)
 
     def _answer(self, descriptor: int, connection: Any) -> None:
         keep = False
@@ -160,8 +164,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 keep = False
         if not keep:
             with self._lock:
-                self._open.pop(descriptor, None)
-                self._unused.pop(descriptor, None)
+                # gunicorn may have closed it already, and a new connection have its number.
+                if self._open.get(descriptor) is connection:
+                    del self._open[descriptor]
+                    self._unused.pop(descriptor, None)
             # Closing takes it out of the epoll set too.
             connection.close(graceful=True)
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-
-from flask import Flask
+from typing import TYPE_CHECKING
 
 from app.compose import check_instance, create_instance
 from app.config import ConfigError, Deployment, load
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 def deployment_of_environment() -> tuple[Deployment, str]:
@@ -29,7 +31,7 @@ def deployment_of_environment() -> tuple[Deployment, str]:
     return deployment, instance
 
 
-def application() -> Flask:
+def application() -> WSGIApplication:
     """Called in each worker, after the fork."""
     deployment, instance = deployment_of_environment()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s")

@@ -360,6 +360,20 @@ def running(stack: Stack) -> Iterator[Stack]:
         stack.stop()
 
 
+@contextlib.contextmanager
+def started(nodes: Mapping[str, MinIONode]) -> Iterator[Mapping[str, MinIONode]]:
+    """Nodes that answer, until the end."""
+    try:
+        for node in nodes.values():
+            node.start()
+        for node in nodes.values():
+            node.wait()
+        yield nodes
+    finally:
+        for node in nodes.values():
+            node.stop()
+
+
 class API:
     """The object API as a client without cookies calls it, answer by answer."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from flask import Flask, Response, request
@@ -19,6 +19,7 @@ from app.sealing import Ticket
 from app.services import Services
 
 RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
 Answer = msgspec.Struct | Response
 _PREFIX = "/object/"
 
@@ -81,6 +82,13 @@ def add_routes(app: Flask, services: Services) -> None:
             response.headers.add(name, value) if name == "Set-Cookie" else response.headers.set(name, value)
         return response
 
+    def forward_or(node_id: str, here: Callable[[], AnswerT]) -> Response | AnswerT:
+        """Have an instance of the node answer, or do it here where none can be reached."""
+        try:
+            return forward(node_id)
+        except NetworkError:
+            return here()
+
     def returned_api() -> str:
         """What returned URLs begin with: what the client asks for, else public_url."""
         address = api_address(request.headers.get("X-Request-Api")) or deployment.public_url
@@ -101,7 +109,6 @@ def add_routes(app: Flask, services: Services) -> None:
 
     def initiate(identity: Identity, body: wire.InitiateRequest) -> Answer:
         if draining:
-            check_name(body.name or "", identity.user, identity.is_admin)
             return forward(*taking)
         return services.uploads.initiate(identity, body, returned_api())
 
@@ -137,10 +144,7 @@ def add_routes(app: Flask, services: Services) -> None:
         except ElsewhereError as e:
             return forward(e.node)
         except NotMadeError as e:
-            try:
-                return forward(e.node)
-            except NetworkError:
-                return services.downloads.access_url(name, query, here=True)
+            return forward_or(e.node, lambda: services.downloads.access_url(name, query, here=True))
 
     # A record may be a second old already, in a worker's cache.
     kept = deployment.views.cache - 1
@@ -152,10 +156,7 @@ def add_routes(app: Flask, services: Services) -> None:
         except ElsewhereError as e:
             return redirect(elsewhere(e.node))
         except NotMadeError as e:
-            try:
-                return forward(e.node)
-            except NetworkError:
-                return shown(name, here=True)
+            return forward_or(e.node, lambda: shown(name, here=True))
 
     def shown(name: str, here: bool) -> Response:
         found = services.downloads.view(name, request.args, request.method, here)
@@ -179,8 +180,7 @@ def add_routes(app: Flask, services: Services) -> None:
         owners = pinning.owners(deployment, node_id, instance.id)
         if not owners:
             raise NetworkError(f"the object lies on node {node_id}, which no instance serves")
-        query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        return f"{instance_url(deployment.public_url, owners[0].id)}{quote(request.path, safe='/~')}{query}"
+        return instance_url(deployment.public_url, owners[0].id) + _target()
 
     views: dict[str, Callable[[Identity, Any], Answer]] = {
         "part_limit": part_limit,

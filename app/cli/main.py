@@ -13,6 +13,7 @@ from app.cli.nginx import nginx
 from app.cli.policy import policy
 from app.cli.retention import expire, gc, purge
 from app.cli.serve import serve
+from app.cli.status import status
 from app.cli.token import token
 from app.cli.upload import upload
 
@@ -23,5 +24,5 @@ def main() -> None:
     """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
 
 
-for command in (serve, check, nginx, haproxy, policy, import_config, migrate, expire, gc, purge, upload, token):
+for command in (serve, check, status, nginx, haproxy, policy, import_config, migrate, expire, gc, purge, upload, token):
     main.add_command(command)

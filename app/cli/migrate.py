@@ -73,6 +73,9 @@ def migrate(
             dry_run,
             progress.add,
         )
+        for node in there.values():
+            # Of a cluster, this finds the endpoints that answer.
+            node.probe()
         if not dry_run:
             migration.check_target(allow_object_lock)
         objects, size = migration.plan()

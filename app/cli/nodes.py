@@ -14,6 +14,7 @@ from app.compose import create_nodes
 from app.config import Deployment
 from app.errors import APIError
 from app.node import Node
+from app.reader import seconds_of
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
@@ -58,10 +59,10 @@ def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> floa
 
 def parse_age(_: click.Context, __: click.Parameter, value: str) -> float:
     """Seconds of `180d`, `12h`, `90m`, `30s`."""
-    found = re.fullmatch(r"(\d+)\s*([dhms])", value.strip())
-    if found is None:
+    seconds = seconds_of(value.strip())
+    if seconds is None:
         raise click.BadParameter(f"{value!r} is no age: write it as 180d, 12h, 90m or 30s")
-    return int(found[1]) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[found[2]]
+    return seconds
 
 
 def size_text(count: float) -> str:

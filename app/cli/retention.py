@@ -10,7 +10,8 @@ import click
 from app.cli.nodes import failures, node_of, old_node, parse_age, size_text
 from app.cli.options import UserError, config_option, load_config
 from app.compose import create_nodes, create_records
-from app.retention import GRACE, check_purge, collect, still_needed
+from app.errors import APIError
+from app.retention import GRACE, collect, still_needed
 from app.retention import expire as expire_records
 from app.retention import purge as purge_node
 
@@ -63,9 +64,11 @@ def gc(config_file: str, only: str | None, dry_run: bool) -> None:
     failed = False
     for node in nodes:
         try:
-            with failures():
-                done = collect(records, node, older, dry_run)
-        except SystemExit:
+            node.probe()
+            done = collect(records, node, older, dry_run)
+        except APIError as e:
+            # The others still can.
+            click.echo(f"{node.id}: {e.detail}", err=True)
             failed = True
             continue
         verb = "would remove" if dry_run else "removed"
@@ -86,8 +89,10 @@ def purge(node_id: str, config_file: str, dry_run: bool, yes: bool) -> None:
     deployment = load_config(config_file)
     node = node_of(deployment, node_id)
     records = create_records(deployment)
+    if not deployment.nodes[node_id].drain:
+        raise UserError(f"nodes.{node_id}.drain is not true: new uploads may come to it; set it, and restart the instances")
     with failures():
-        check_purge(deployment.nodes[node_id].drain, node_id)
+        node.probe()
         names = still_needed(records, node, old_node(deployment))
         if names:
             raise UserError(f"names still mean objects of {node_id}, such as {', '.join(names)}: migrate them first")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from app import gunicorn_conf
 from app.cli.options import UserError, config_option, load_config
 from app.compose import check_instance, create_instance
 from app.config import ConfigError, Deployment
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 @click.command()
@@ -74,7 +76,7 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no ty
             if key in self.cfg.settings:
                 self.cfg.set(key, value)
 
-    def load(self) -> Flask:
+    def load(self) -> WSGIApplication:
         # In the worker, after the fork: connections and threads are its own.
         return create_instance(self._deployment, self._instance)
 

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import requests
 
-from tests.stack import REPO, MinIONode, Stack, running
+from tests.stack import REPO, MinIONode, Stack, running, started
 
 #: MinIO's counters are up to 10 s late.
 COUNT_DELAY = 11.0
@@ -83,18 +83,11 @@ def deployment(
             document["server"] = {"workers": workers[0], "threads": workers[1]}
         change(document)
 
+    names = {f"i{n}": f"m{(n - 1) % nodes + 1}" for n in range(1, instances + 1)}
     try:
-        for node in made.values():
-            node.start()
-        for node in made.values():
-            node.wait()
-        names = {f"i{n}": f"m{(n - 1) % nodes + 1}" for n in range(1, instances + 1)}
-        with running(Stack(folder / "stack", made, names, edit)) as stack:
+        with started(made), running(Stack(folder / "stack", made, names, edit)) as stack:
             yield stack
     finally:
-        for node in made.values():
-            if node.process.child is not None:
-                node.process.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import requests
 
-from tests.faults.load import Load
+from tests.faults.load import Acknowledged, Load
 from tests.stack import MinIONode, Process, Stack, running
 
 INTERVAL = 10.0
@@ -79,13 +80,19 @@ def soak(folder: Path, minutes: float, out: Path) -> int:
     return report(samples, load, lost, minutes, out)
 
 
-def read_back(load: Load) -> int:
-    lost = 0
-    with requests.Session() as session:
-        for one in load.acknowledged:
-            answer = session.get(one.url, timeout=30)
-            lost += answer.status_code != 200 or answer.content != one.content()
-    return lost
+def read_back(load: Load, threads: int = 4) -> int:
+    """How many of the acknowledged uploads no longer read as they were sent."""
+
+    def lost(part: list[Acknowledged]) -> int:
+        with requests.Session() as session:
+            return sum(
+                answer.status_code != 200 or answer.content != one.content()
+                for one in part
+                for answer in [session.get(one.url, timeout=30)]
+            )
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lost, (load.acknowledged[n::threads] for n in range(threads))))
 
 
 def report(samples: dict[str, list[tuple[float, float]]], load: Load, lost: int, minutes: float, out: Path) -> int:

@@ -28,6 +28,7 @@ from typing import Any
 
 import requests
 
+from app.config import Node as NodeConfig
 from app.config import load as load_config
 from app.migrate import Migration
 from app.model import Record
@@ -319,10 +320,11 @@ class Bench:
             for size, count in ((64 * KIB, 800), (MIB, 300), (16 * MIB, 30)):
                 api = f"{stack.url}/i/i1"
                 self.loadgen.run(stack, api, "-size", str(size), "-n", str(count), "-c", "8")
-                nodes = {n: Node(load_config(str(stack.config)).nodes[n]) for n in ("m1", "m2")}
+                configs = load_config(str(stack.config)).nodes
+                nodes = {n: Node(configs[n]) for n in ("m1", "m2")}
                 records = Records(f"sqlite:///{stack.folder}/data/records.db")
                 keys = [r.key for r in records.page("", 10_000, "m1") if r.size == size]
-                plain, moved = [_pipe(nodes, keys, size)], []
+                plain, moved = [_pipe(configs, keys, size)], []
                 for _ in range(self.repeats):
                     _clear(nodes["m2"])
                     start = time.monotonic()
@@ -333,7 +335,7 @@ class Bench:
                         # Others were uploaded there while it warmed up.
                         if record.key in keys:
                             records.move(record, "m1", record.etag)
-                    plain.append(_pipe(nodes, keys, size))
+                    plain.append(_pipe(configs, keys, size))
                 ratios = [m / ((a + b) / 2) for m, (a, b) in zip(moved, pairwise(plain), strict=True)]
                 rows.append(
                     (
@@ -412,15 +414,15 @@ class _Sized:
         return data
 
 
-def _pipe(nodes: dict[str, Node], keys: list[str], size: int) -> float:
+def _pipe(configs: dict[str, NodeConfig], keys: list[str], size: int) -> float:
     """Bytes a second of a plain GET from m1 piped into a PUT to m2, by 4 threads, to keys of their own."""
     local = threading.local()
 
     def one(key: str) -> None:
         if not hasattr(local, "session"):
             local.session = requests.Session()
-        source = _direct(nodes["m1"], "GET", key)
-        target = _direct(nodes["m2"], "PUT", f"piped/{key}")
+        source = _direct(configs["m1"], "GET", key)
+        target = _direct(configs["m2"], "PUT", f"piped/{key}")
         with local.session.get(source, stream=True, timeout=60) as got:
             got.raise_for_status()
             local.session.put(target, data=_Sized(got.raw, size), timeout=60).raise_for_status()
@@ -431,8 +433,7 @@ def _pipe(nodes: dict[str, Node], keys: list[str], size: int) -> float:
     return len(keys) * size / (time.monotonic() - start)
 
 
-def _direct(node: Node, method: str, key: str) -> str:
-    config = node.config
+def _direct(config: NodeConfig, method: str, key: str) -> str:
     signer = Presigner(config.endpoint, config.access_key or "", config.secret_key or "", config.region)
     return signer.presign(method, config.bucket, key, 900)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import API, MinIONode, Stack, running
+from tests.stack import API, MinIONode, Stack, running, started
 
 pytestmark = pytest.mark.integration
 
@@ -26,16 +26,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MinION
     """Two independent MinIO nodes, which no test stops."""
     folder = tmp_path_factory.mktemp("nodes")
     made = {n: MinIONode(n, folder / n) for n in ("m1", "m2")}
-    try:
-        for node in made.values():
-            node.start()
-        for node in made.values():
-            node.wait()
+    with started(made):
         yield made
-    finally:
-        for node in made.values():
-            if node.process.child is not None:
-                node.process.stop()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pillow_heif
+import psutil
 import pytest
 import requests
 from PIL import Image
@@ -272,6 +273,32 @@ def test_uploads_go_on_while_thumbnails_are_made(stack: Stack, i1: API) -> None:
             thread.join()
     assert told["made"] > 0
     assert set(told) <= {"busy", "made", "too much"}
+
+
+def test_a_worker_takes_less_than_300_mib_for_the_largest_file(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    """The process that serves, and its decoder."""
+    with running(Stack(tmp_path / "s", nodes, {"i1": "m1"}, balancer=None)) as stack:
+        api = stack.api(stack.instance_url("i1"))
+        # What follows the picture is not decoded, and is read all the same.
+        data = encoded(photo(4000, 3000, seed=77), "JPEG") + os.urandom((49 << 20) - 1_000_000)
+        assert 45 << 20 < len(data) < 50 << 20
+        name = api.upload(data, "u1/largest.jpg").split("/object/")[1]
+        for side in range(200, 212):
+            answer = api.get(f"{api.url}/object/{name}?type=image&width={side}", allow_redirects=False)
+            assert answer.status_code == 302
+            if "X-OpenIM-Direct-Thumbnail" not in answer.headers:
+                assert opened(api.get(answer.headers["Location"]).content).size[0] == side
+        processes = psutil.Process(stack.instances["i1"].pid).children(recursive=True)
+        peaks = {p.pid: peak_mib(p.pid) for p in processes}
+        assert len(peaks) >= 3, "no decoder"
+        assert max(peaks.values()) < 300, peaks
+
+
+def peak_mib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found.group(1)) >> 10
 
 
 PEAK = """

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
 
-from tests.stack import MinIONode, Process, Stack, running, wait_for
+from app.worker import Worker
+from tests.stack import MinIONode, Process, Stack, running, started, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +133,56 @@ def test_a_stop_answers_what_runs_and_ends_at_once(tmp_path: Path, nodes: dict[s
     finally:
         for client in idle:
             client.close()
+
+
+def test_views_that_hang_keep_neither_uploads_nor_checks_waiting(tmp_path: Path) -> None:
+    """Of two threads, views take one."""
+    node = MinIONode("m1", tmp_path / "m1")
+
+    def two_threads(document: dict[str, Any]) -> None:
+        document["server"] = {"workers": 1, "threads": 2}
+
+    made = Stack(tmp_path / "s", {"m1": node}, {"i1": "m1"}, two_threads, balancer=None)
+    with started({"m1": node}), running(made):
+        api = made.api(made.instance_url("i1"))
+        urls = [api.upload(b"BM" + bytes([n]) * 50, f"u1/hangs{n}") for n in range(4)]
+        views = [url.replace(made.url, made.instance_url("i1")) + "?type=image" for url in urls]
+        node.process.signal(signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor(4) as pool:
+                hanging = [pool.submit(requests.get, view, timeout=60, allow_redirects=False) for view in views[:2]]
+                hanging += [pool.submit(requests.head, view, timeout=60) for view in views[2:]]
+                time.sleep(0.5)
+                # In turn, on connections of their own: each of them would be the second of two that hang.
+                assert requests.get(f"{made.instance_url('i1')}/healthz", timeout=60).status_code == 200
+                assert made.api(made.instance_url("i1")).ok("part_limit", {})
+                assert requests.get(f"{made.instance_url('i1')}/readyz", timeout=60).status_code in (200, 503)
+                assert not any(view.done() for view in hanging)
+                node.process.signal(signal.SIGCONT)
+                assert {view.result().status_code for view in hanging} <= {302, 503}
+        finally:
+            node.process.signal(signal.SIGCONT)
+
+
+def test_a_connection_that_gunicorn_closed_does_not_take_a_new_one_with_it() -> None:
+    """Its descriptor's number may belong to a new connection by the time that its answer is done."""
+
+    class Connection:
+        closed = False
+
+        def close(self, graceful: bool = False) -> None:
+            self.closed = True
+
+    worker = Worker.__new__(Worker)
+    worker._lock, worker.alive = threading.Lock(), True
+    old, new = Connection(), Connection()
+    worker._open, worker._unused = {7: old}, {}
+
+    def handle(_: Any) -> bool:
+        worker._open[7], worker._unused[7] = new, 1.0
+        return False
+
+    worker.handle = handle
+    worker._answer(7, old)
+    assert (worker._open, worker._unused) == ({7: new}, {7: 1.0})
+    assert (old.closed, new.closed) == (True, False)

@@ -56,6 +56,15 @@ def test_expired() -> None:
         Sealer(["s"]).open(sealed)
 
 
+def test_one_that_was_opened_before_expires_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    sealer = Sealer(["s"])
+    sealed = sealer.seal(TICKET)
+    assert sealer.open(sealed) == sealer.open(sealed) == TICKET
+    monkeypatch.setattr("app.sealing.time.time", lambda: TICKET.expires + 1.0)
+    with pytest.raises(InternalError, match="expired"):
+        sealer.open(sealed)
+
+
 def test_one_purpose_does_not_serve_another() -> None:
     sealer = Sealer(["s"])
     assert sealer.forwarded_by(sealer.seal(TICKET)) is None

@@ -487,8 +487,21 @@ def test_large_files_and_no_images_are_refused(small: Image.Image) -> None:
         with pytest.raises(DataError, match="object not image"):
             shown.make(record(etag="other"), FakeNode(k=data), BOX)
         with pytest.raises(DataError, match="object not image"):
-            shown.find(record(etag="other"), FakeNode(k=data), None)
+            shown.original(record(etag="other"), FakeNode(k=data))
     assert maker.count == 0
+
+
+def test_what_cannot_be_shown_is_read_once(small: Image.Image) -> None:
+    node, maker = FakeNode(k=encoded(small, "PNG")[:-500]), SlowMaker()
+    maker.go.set()
+    shown = Pictures(maker, waiting=1)
+    with pytest.raises(DataError, match="damaged"):
+        shown.make(record(), node, BOX)
+    node.calls.clear()
+    for _ in range(3):
+        with pytest.raises(DataError, match="damaged"):
+            shown.find(record(), node, BOX)
+    assert (node.calls, maker.count) == ([], 1)
 
 
 def test_without_pillow_originals_are_shown(small: Image.Image) -> None:
