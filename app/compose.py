@@ -6,22 +6,25 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
+from app import metrics
 from app.api.app import create_app
 from app.auth import Authenticator
 from app.config import ConfigError, Deployment
 from app.downloads import Downloads
 from app.forms import Forms
-from app.forwarding import Forwarder
+from app.forwarding import MARK_HEADER, Forwarder
 from app.health import Monitor
+from app.history import History, report
 from app.legacy_ids import LegacyIDs
 from app.legacy_table import LegacyTable
 from app.limits import Counters, Limits, MemoryCounters
 from app.node import Node
+from app.overview import Overview, Totals, Watched, look
 from app.pictures import Pictures
 from app.record_cache import RecordCache
 from app.records import Records
 from app.sealing import Sealer
-from app.services import Services
+from app.services import RequestLog, Services
 from app.thumbnail_helper import ThumbnailHelper
 from app.uploads import Uploads
 
@@ -52,7 +55,7 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
 
 
-def create_services(deployment: Deployment, instance_id: str) -> Services:
+def create_services(deployment: Deployment, instance_id: str, request_log: RequestLog | None = None) -> Services:
     instance = deployment.instances[instance_id]
     nodes = {n.id: Node(n, own=n.id == instance.node) for n in deployment.nodes.values() if n.access_key is not None}
     own = nodes[instance.node]
@@ -62,6 +65,17 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
     redis = _redis(deployment)
     limits = _limits(deployment, redis)
     sealer = Sealer(deployment.auth.secrets)
+    monitor = Monitor(instance.id, own)
+    peers = tuple(Monitor(instance.id, node, own=False) for node in others.values())
+    history = History(lambda: metrics.sums(own.id))
+    totals = Totals(records.totals)
+
+    def overview() -> Overview:
+        watched = {m.node_id: Watched(m) for m in (monitor, *peers)}
+        # With a mark, as a forwarded request: it is from one of this deployment's own.
+        headers = {MARK_HEADER: sealer.mark_forward(instance.id)}
+        return look(deployment, watched, totals.get(), headers, report(monitor, history))
+
     return Services(
         deployment=deployment,
         instance=instance,
@@ -82,8 +96,12 @@ def create_services(deployment: Deployment, instance_id: str) -> Services:
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
         downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes), _pictures(deployment), instance.node),
         forwarder=Forwarder(instance.id, sealer),
-        monitor=Monitor(instance.id, own),
-        peers=tuple(Monitor(instance.id, node, own=False) for node in others.values()),
+        monitor=monitor,
+        peers=peers,
+        history=history,
+        look=overview,
+        record=records.get,
+        request_log=request_log,
     )
 
 
@@ -146,9 +164,23 @@ def create_neighbours(deployment: Deployment) -> _Neighbours:
     return _Neighbours(create_records(deployment), _redis(deployment))
 
 
-def create_instance(deployment: Deployment, instance_id: str) -> WSGIApplication:
-    """The WSGI application of one instance, its background probe started."""
-    services = create_services(deployment, instance_id)
+def see(deployment: Deployment) -> Overview:
+    """The whole deployment as this machine sees it.
+
+    :raises DatabaseError: the records cannot be read.
+    """
+    headers = {MARK_HEADER: Sealer(deployment.auth.secrets).mark_forward("status")}
+    return look(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
+
+
+def create_instance(deployment: Deployment, instance_id: str, request_log: RequestLog | None = None) -> WSGIApplication:
+    """The WSGI application of one instance, its background work started.
+
+    :param request_log: takes an entry for each request.
+    """
+    metrics.start(instance_id, deployment.instances[instance_id].node)
+    services = create_services(deployment, instance_id, request_log)
     for monitor in (services.monitor, *services.peers):
         monitor.start()
+    services.history.start()
     return create_app(services)

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from app import wire
-from app.errors import ArgsError, NetworkError, RecordNotFoundError
+from app import metrics, wire
+from app.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
 from app.model import Record
 from app.names import file_name
 from app.pictures import NodeCalls as PictureCalls
@@ -98,7 +98,14 @@ class Downloads:
             return _sign_file(record, node, method, expires, at)
         record = _with_etag(record, node)
         wanted = wanted_of(query)
-        picture = self._pictures.original(record, node) if wanted is None else self._thumbnail(record, node, wanted, here)
+        if wanted is None:
+            return _sign_picture(record, self._pictures.original(record, node), node, method, expires, at)
+        try:
+            picture = self._thumbnail(record, node, wanted, here)
+        except DataError:
+            metrics.thumbnail("refused")
+            raise
+        metrics.thumbnail(picture.instead or ("shown" if picture.key else "original"))
         return _sign_picture(record, picture, node, method, expires, at)
 
     def _thumbnail(self, record: Record, node: NodeCalls, wanted: Wanted, here: bool) -> Picture:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from app import metrics
 from app.config import Instance
 from app.errors import NetworkError
 from app.http_pool import Pool, Unreachable
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: Says that another instance sent the request on. Its value is sealed: a client's own is not believed.
 MARK_HEADER = "X-OpenIM-Direct-Forwarded"
+#: Says which instance the path named, where the balancer took it off.
+PREFIX_HEADER = "X-OpenIM-Direct-Prefix"
 #: Request headers that go along; answers keep their own of `_ANSWER_HEADERS`.
 _REQUEST_HEADERS = ("token", "operationID", "Content-Type", "X-Request-Api")
 _ANSWER_HEADERS = (
@@ -36,6 +39,8 @@ COMPLETE_TOTAL_TIMEOUT = 65.0
 
 
 class Answer(msgspec.Struct, frozen=True):
+    #: The instance whose it is.
+    instance: str
     status: int
     headers: list[tuple[str, str]]
     body: bytes
@@ -66,6 +71,24 @@ class Forwarder:
         :param headers: of the incoming request, by lower-case name.
         :raises NetworkError: none did; names the node and what each instance said.
         """
+        start = time.perf_counter()
+        answered = False
+        try:
+            answer = self._ask(node_id, owners, target, headers, body, method)
+            answered = True
+        finally:
+            metrics.forwarded(node_id, answered, time.perf_counter() - start)
+        return answer
+
+    def _ask(
+        self,
+        node_id: str,
+        owners: Sequence[Instance],
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+        method: str,
+    ) -> Answer:
         send = {name: headers[name.lower()] for name in _REQUEST_HEADERS if name.lower() in headers}
         send[MARK_HEADER] = self._sealer.mark_forward(self._instance_id)
         total = COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT
@@ -87,6 +110,6 @@ class Forwarder:
                 tried.append(f"{owner.id} (HTTP {answer.status})")
                 continue
             kept = [(name, value) for name in _ANSWER_HEADERS for value in answer.headers.get_all(name)]
-            return Answer(answer.status, kept, answer.body)
+            return Answer(owner.id, answer.status, kept, answer.body)
         names = ", ".join(tried) or "none is configured"
         raise NetworkError(f"this belongs to MinIO node {node_id}, and no instance of it can be reached: {names}")

@@ -3,7 +3,11 @@
 Number of workers and threads come from instances.yaml (`server`) or the command line.
 """
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 # Threads wait for MinIO and the database most of the time; processes share the CPU.
 worker_class = "app.worker.Worker"
@@ -22,6 +26,30 @@ preload_app = False
 limit_request_line = 8190
 limit_request_field_size = 8190
 backlog = 1024
-# gunicorn's heartbeat file; on a slow disk it can block a worker.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+# gunicorn's heartbeat file, and the files in which the workers count; a slow disk would block them.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 control_socket_disable = True
+
+# prometheus_client's name: where the workers count together (see `app.metrics`).
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(server: Any) -> None:
+    """A folder of this instance's own, whatever the environment says: two that share one would count each other's."""
+    os.environ[_FOLDER] = server.openim_direct_metrics = tempfile.mkdtemp(
+        prefix="openim-direct-metrics-", dir=worker_tmp_dir
+    )
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker was doing ends with it; what it counted stays."""
+    folder = getattr(server, "openim_direct_metrics", None)
+    if folder is not None:
+        for file in Path(folder).glob(f"gauge_live*_{worker.pid}.db"):
+            file.unlink(missing_ok=True)
+
+
+def on_exit(server: Any) -> None:
+    folder = getattr(server, "openim_direct_metrics", None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from app import metrics
 from app.errors import APIError, NetworkError
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Monitor:
     """
 
     def __init__(self, instance_id: str, node: Probed, own: bool = True) -> None:
+        self.node_id = node.id
         self._own = own
         self._instance_id = instance_id
         self._node = node
@@ -82,12 +84,14 @@ class Monitor:
         try:
             self._latency = self._node.probe()
             self._refusal = None
+            metrics.probed(self._node.id, self._latency)
             if self._own and not self._put_probed:
                 self._node.probe_put()
                 self._put_probed = True
         except NetworkError:
-            pass
+            metrics.probed(self._node.id, None)
         except APIError as e:
+            metrics.probed(self._node.id, None)
             if self._refusal is None or self._refusal[1] != e.detail:
                 self._refusal = (time.time(), e.detail)
                 log.error("node %s cannot be used: %s", self._node.id, e.detail)

@@ -27,6 +27,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
+from app import __version__, metrics, trail
 from app.config import Node as NodeConfig
 from app.endpoints import Endpoints
 from app.errors import APIError, InternalError, NetworkError
@@ -546,10 +547,21 @@ class Node:
         self.check_up()
         url = self._call_signer.presign(method, self.bucket, key, _CALL_EXPIRES, query, signed)
         target = url[len(self._endpoint) :]
+        operation = trail.operation()
+        if operation:
+            # MinIO's trace and audit log name it.
+            headers = {**(headers or {}), "User-Agent": f"openim-direct/{__version__} operationID/{operation}"}
+        result = "unreachable"
+        start = time.perf_counter()
         try:
             response = self._ways.request(method, target, timeout, body, headers)
+            result = str(response.status)
         except Unreachable as e:
             raise self._unreachable(e) from e
+        finally:
+            # The first word of the query says which of S3's calls it is.
+            call = f"{method} {next(iter(query))}" if query else method
+            metrics.storage_called(self.id, call, result, time.perf_counter() - start)
         if response.status in (200, 204, 206):
             return response
         refused = _refused(response)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
 
-from app.config import Deployment
-from app.errors import APIError
+from app.config import Deployment, Instance
+from app.errors import APIError, NetworkError
+from app.health import Readiness
 from app.http_pool import Pool, Unreachable
+from app.report import Report
 
 #: Seconds.
 _TIMEOUT = 3.0
+_COUNT_EVERY = 60.0
 
 
 class NodeCalls(Protocol):
     def probe(self) -> float: ...
-
-
-class RecordCalls(Protocol):
-    def totals(self) -> dict[str, tuple[int, int]]: ...
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -42,9 +44,14 @@ class InstanceState(msgspec.Struct, frozen=True):
     id: str
     node: str
     ready: bool
-    #: Milliseconds that /readyz took; None where nothing answered.
+    #: Milliseconds that its answer took; None where nothing answered.
     latency_ms: float | None
+    #: Why it is not ready.
     reason: str
+    #: Share of the requests of the last 5 minutes that all instances answered, 0 to 1; None where there were none.
+    share: float | None = None
+    #: What it tells of itself; None where it did not.
+    report: Report | None = None
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -56,44 +63,114 @@ class Overview(msgspec.Struct, frozen=True):
         return all(n.up is not False for n in self.nodes) and all(i.ready for i in self.instances)
 
 
-def look(deployment: Deployment, nodes: Mapping[str, NodeCalls], records: RecordCalls) -> Overview:
+class Monitored(Protocol):
+    def readiness(self) -> Readiness: ...
+
+
+class Watched:
+    """A node by what is known of it already, so that a page waits for none."""
+
+    def __init__(self, monitor: Monitored) -> None:
+        self._monitor = monitor
+
+    def probe(self) -> float:
+        state = self._monitor.readiness()
+        if not state.ready or state.latency_ms is None:
+            raise NetworkError(state.reason)
+        return state.latency_ms / 1000
+
+
+class Totals:
+    """Objects and bytes by node, counted anew at most every minute, and less often where counting takes long: it reads
+    every record."""
+
+    def __init__(self, count: Callable[[], dict[str, tuple[int, int]]]) -> None:
+        self._count = count
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[int, int]] = {}
+        self._until = 0.0
+
+    def get(self) -> dict[str, tuple[int, int]]:
+        """What was counted last; nothing where the records cannot be read."""
+        with self._lock:
+            start = time.monotonic()
+            if start >= self._until:
+                with contextlib.suppress(APIError):
+                    self._known = self._count()
+                now = time.monotonic()
+                self._until = now + max(_COUNT_EVERY, 100 * (now - start))
+            return self._known
+
+
+def look(
+    deployment: Deployment,
+    nodes: Mapping[str, NodeCalls],
+    totals: Mapping[str, tuple[int, int]],
+    headers: Mapping[str, str],
+    own: Report | None = None,
+) -> Overview:
     """
-    :param nodes: those that the file holds keys for.
-    :raises DatabaseError: the records cannot be read.
+    :param nodes: those that can be asked from here.
+    :param totals: objects and bytes by node (`Records.totals`).
+    :param headers: of the requests to instances; they let this program see.
+    :param own: of the instance that asks; it does not ask itself.
     """
-    totals = records.totals()
+
+    def ask(instance: Instance) -> InstanceState:
+        if own is not None and instance.id == own.instance:
+            return InstanceState(own.instance, own.node, own.ready, 0.0, own.reason, report=own)
+        return _ask(instance, headers)
+
+    with ThreadPoolExecutor(max(1, min(16, len(deployment.instances)))) as pool:
+        instances = list(pool.map(ask, deployment.instances.values()))
+    total = sum(i.report.recent.requests for i in instances if i.report is not None)
+    if total:
+        instances = [
+            i if i.report is None else msgspec.structs.replace(i, share=i.report.recent.requests / total) for i in instances
+        ]
     states = []
     for node_id, config in deployment.nodes.items():
-        objects, size = totals.pop(node_id, (0, 0))
-        up, latency, reason = _probe(nodes.get(node_id))
+        objects, size = totals.get(node_id, (0, 0))
+        reports = [i.report for i in instances if i.report is not None and i.report.node == node_id]
+        up, latency, reason = _node(nodes.get(node_id), reports)
         states.append(NodeState(node_id, up, latency, reason, config.drain, objects, size))
     for node_id, (objects, size) in totals.items():
-        reason = "not in this file any more" if node_id else "objects of v3.4.0's whose node was never asked"
-        states.append(NodeState(node_id, False if node_id else None, None, reason, False, objects, size))
-    return Overview(states, [_ask(i.id, i.node, i.url) for i in deployment.instances.values()])
+        if node_id not in deployment.nodes:
+            reason = "not in this file any more" if node_id else "objects of v3.4.0's whose node was never asked"
+            states.append(NodeState(node_id, False if node_id else None, None, reason, False, objects, size))
+    return Overview(states, instances)
 
 
-def _probe(node: NodeCalls | None) -> tuple[bool | None, float | None, str]:
-    if node is None:
-        return None, None, "no keys in this file"
-    try:
-        return True, round(node.probe() * 1000, 1), ""
-    except APIError as e:
-        return False, None, e.detail
+def _node(node: NodeCalls | None, reports: list[Report]) -> tuple[bool | None, float | None, str]:
+    """Whether it is up, milliseconds, and why not: as this program sees it, else as its instances do."""
+    if node is not None:
+        try:
+            return True, round(node.probe() * 1000, 1), ""
+        except APIError as e:
+            return False, None, e.detail
+    for report in sorted(reports, key=lambda r: not r.ready):
+        return report.ready, report.node_ms, report.reason
+    return None, None, "no keys in this file"
 
 
-def _ask(instance_id: str, node: str, url: str) -> InstanceState:
-    pool = Pool(url, _TIMEOUT)
+def _ask(instance: Instance, headers: Mapping[str, str]) -> InstanceState:
+    pool = Pool(instance.url, _TIMEOUT)
     start = time.monotonic()
     try:
-        response = pool.request("GET", "/readyz", _TIMEOUT)
+        response = pool.request("GET", "/status.json", _TIMEOUT, headers=headers)
     except Unreachable as e:
-        return InstanceState(instance_id, node, False, None, str(e))
+        return InstanceState(instance.id, instance.node, False, None, str(e))
     finally:
         pool.close()
     latency = round((time.monotonic() - start) * 1000, 1)
     try:
-        told = msgspec.json.decode(response.body, type=dict)
+        report = msgspec.json.decode(response.body, type=Report)
     except msgspec.DecodeError:
-        return InstanceState(instance_id, node, False, latency, f"HTTP {response.status}, and not from an instance")
-    return InstanceState(instance_id, node, response.status == 200, latency, str(told.get("reason", "")))
+        if response.status == 403:
+            reason = "it refuses to tell: is its auth.secret another, or its clock over a minute off?"
+        else:
+            reason = f"HTTP {response.status}, and not from an instance of this version"
+        return InstanceState(instance.id, instance.node, False, latency, reason)
+    if report.instance != instance.id:
+        return InstanceState(instance.id, instance.node, False, latency, f"{instance.url} is instance {report.instance}")
+    return InstanceState(instance.id, report.node, report.ready, latency, report.reason, report=report)

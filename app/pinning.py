@@ -34,6 +34,27 @@ def cookie_header(cookie: Cookie, instance_id: str) -> str:
     return "; ".join(parts)
 
 
+#: What kept a client on this instance, as metrics and logs call it.
+LINES = ("cookie", "hash", "prefix", "forwarded", "none")
+
+
+def line(instance_id: str, cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool) -> str:
+    """Which line of defence brought a request here, as far as an instance can tell.
+
+    :param cookie: the instance cookie's value, and `known` whether it names an instance.
+    :param token: whether there is one, which the balancer hashes where there is no known cookie.
+    :param prefix: the instance that the path named, `/i/<instance>/`.
+    """
+    if forwarded:
+        return "forwarded"
+    if prefix == instance_id:
+        return "prefix"
+    if known:
+        # Another's cookie: this instance stands in for one that is down.
+        return "cookie" if cookie == instance_id else "none"
+    return "hash" if token else "none"
+
+
 def owners(deployment: Deployment, node_id: str, asking: str) -> list[Instance]:
     """The instances to forward to for a node, in the order to try: the one after `asking` first, so that several instances
     on one node share what others forward."""

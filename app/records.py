@@ -19,6 +19,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from app import metrics
 from app.errors import DatabaseError
 from app.legacy_table import LegacyTable
 from app.model import Record
@@ -77,7 +78,7 @@ class Records:
         self._prepared = False
 
     def get(self, name: str) -> Record | None:
-        rows = self._run(self._get_sql, {"of_name": name.encode()})
+        rows = self._run("get", self._get_sql, {"of_name": name.encode()})
         if rows:
             return _record(rows[0])
         if self._legacy is None:
@@ -98,11 +99,11 @@ class Records:
 
     def find(self, content_hash: str) -> list[Record]:
         """Some records of this content, whatever their names: a picture that is forwarded a lot has thousands."""
-        return [_record(row) for row in self._run(self._find_sql, {"of_hash": content_hash})]
+        return [_record(row) for row in self._run("find", self._find_sql, {"of_hash": content_hash})]
 
     def put(self, record: Record) -> None:
         """Make or replace the record of a name: one uploaded again shows its new content."""
-        self._run(self._put_sql, _values(record))
+        self._run("put", self._put_sql, _values(record))
         if self._mirror is not None:
             # After ours: where it fails, the client's retry repeats both.
             with self._connection() as connection:
@@ -211,7 +212,17 @@ class Records:
         with self._connection() as connection:
             return {node: (int(count), int(size)) for node, count, size in connection.execute(statement)}
 
-    def _run(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
+    def _run(self, call: str, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
+        start = time.perf_counter()
+        result = "failed"
+        try:
+            rows = self._execute(compiled, values)
+            result = "done"
+        finally:
+            metrics.records_called(call, result, time.perf_counter() - start)
+        return rows
+
+    def _execute(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
         """One statement of every upload or view, past SQLAlchemy's execution, which takes several times the database's own
         part of it."""
         driver_error: type[BaseException] = self._engine.dialect.loaded_dbapi.Error

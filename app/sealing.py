@@ -21,9 +21,12 @@ from app.errors import InternalError
 _UPLOAD_SALT = "openim-direct upload ID 1"
 _FORM_SALT = "openim-direct form ID 1"
 _FORWARD_SALT = "openim-direct forwarded 1"
+_SESSION_SALT = "openim-direct status session 1"
 _SIGNER = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 #: Seconds a forwarding mark is believed. Covers clocks that differ a little, no more.
 FORWARD_MAX_AGE = 60
+#: Seconds that the status page stays open to an admin's browser.
+SESSION_MAX_AGE = 8 * 3600
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True):
@@ -84,6 +87,9 @@ class Sealer:
         self._forwards = TimestampSigner(
             oldest_first, salt=_FORWARD_SALT, key_derivation="hmac", digest_method=hashlib.sha256
         )
+        self._sessions = TimestampSigner(
+            oldest_first, salt=_SESSION_SALT, key_derivation="hmac", digest_method=hashlib.sha256
+        )
 
         #: Upload IDs that were opened lately: a large file's is asked about again and again.
         self._opened: dict[str, Ticket] = {}
@@ -116,6 +122,18 @@ class Sealer:
     def mark_forward(self, instance_id: str) -> str:
         """The value of the header that says "this was forwarded by `instance_id`; do not forward it again"."""
         return self._forwards.sign(instance_id).decode()
+
+    def seal_session(self, user: str) -> str:
+        """What lets an admin's browser see the status page."""
+        return self._sessions.sign(user.encode().hex()).decode()
+
+    def session_user(self, sealed: str | None) -> str | None:
+        if not sealed:
+            return None
+        try:
+            return bytes.fromhex(self._sessions.unsign(sealed, max_age=SESSION_MAX_AGE).decode()).decode()
+        except (BadData, ValueError):
+            return None
 
     def forwarded_by(self, mark: str | None) -> str | None:
         """The instance that forwarded a request, or None: a mark that a client made up counts as absent."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app.auth import Authenticator
 from app.config import Deployment, Instance
@@ -10,9 +12,14 @@ from app.downloads import Downloads
 from app.forms import Forms
 from app.forwarding import Forwarder
 from app.health import Monitor
+from app.history import History
 from app.legacy_ids import LegacyIDs
+from app.model import Record
+from app.overview import Overview
 from app.sealing import Sealer
 from app.uploads import Uploads
+
+RequestLog = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -30,3 +37,10 @@ class Services:
     #: Of the own node, and of the others that this instance holds keys for.
     monitor: Monitor
     peers: tuple[Monitor, ...]
+    history: History
+    #: The whole deployment as this instance sees it.
+    look: Callable[[], Overview]
+    #: The record of a name.
+    record: Callable[[str], Record | None]
+    #: Takes a log entry for each request; None for no log.
+    request_log: RequestLog | None

@@ -1,14 +1,15 @@
 """The WSGI target for a gunicorn of one's own: `gunicorn -c deploy/gunicorn.conf.py 'app.wsgi:application()'`.
 
-OPENIM_DIRECT_CONFIG names the deployment file and OPENIM_DIRECT_INSTANCE the instance. `openim-direct serve` needs neither.
+OPENIM_DIRECT_CONFIG names the deployment file and OPENIM_DIRECT_INSTANCE the instance; OPENIM_DIRECT_LOG is `json`, `text`
+or `none` (no line for each request). `openim-direct serve` needs none of them.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
+from app import request_log
 from app.compose import check_instance, create_instance
 from app.config import ConfigError, Deployment, load
 
@@ -34,6 +35,6 @@ def deployment_of_environment() -> tuple[Deployment, str]:
 def application() -> WSGIApplication:
     """Called in each worker, after the fork."""
     deployment, instance = deployment_of_environment()
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    return create_instance(deployment, instance)
+    form = os.environ.get("OPENIM_DIRECT_LOG") or "auto"
+    request_log.configure(instance, form)
+    return create_instance(deployment, instance, None if form == "none" else request_log.writer(form))

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Finds, installs or builds a program that openim-direct works with but does not bring along:
 #
-#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|systemd-analyze
+#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|systemd-analyze
 #
 # prints its absolute path on stdout; what it does meanwhile, and why it cannot, goes to stderr. Sourced, it defines the
 # function `tool` with the same argument. All that it makes lies under $OPENIM_DIRECT_HOME (.openim-direct by default),
 # but for packages that apt installs when it runs as root.
 #
-# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, REDIS_BIN and FAKETIME_BIN name a program of your own.
+# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, REDIS_BIN, FAKETIME_BIN, PROMTOOL_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN
+# and NODE_BIN name a program of your own.
 
 # The last published source; MinIO's own downloads have ended.
 TOOLS_MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
@@ -32,9 +33,13 @@ tools_main() {
     mariadb) tools_program mariadbd "${MARIADB_BIN:-}" MARIADB_BIN mariadb-server mariadb || tools_missing mariadbd mariadb-server ;;
     redis) tools_program redis-server "${REDIS_BIN:-}" REDIS_BIN redis-server redis-server || tools_missing redis-server redis-server ;;
     faketime) tools_program faketime "${FAKETIME_BIN:-}" FAKETIME_BIN faketime faketime || tools_missing faketime faketime ;;
+    promtool) tools_program promtool "${PROMTOOL_BIN:-}" PROMTOOL_BIN prometheus prometheus || tools_missing promtool prometheus ;;
+    chromium) tools_program chromium "${CHROMIUM_BIN:-}" CHROMIUM_BIN chromium chromium || tools_missing chromium chromium ;;
+    chromedriver) tools_program chromedriver "${CHROMEDRIVER_BIN:-}" CHROMEDRIVER_BIN chromium-driver chromium-driver || tools_missing chromedriver chromium-driver ;;
+    node) tools_program node "${NODE_BIN:-}" NODE_BIN nodejs nodejs || tools_missing node nodejs ;;
     systemd-analyze) tools_program systemd-analyze "" SYSTEMD_ANALYZE_BIN systemd systemd || tools_missing systemd-analyze systemd ;;
     *)
-        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|systemd-analyze" >&2
+        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|systemd-analyze" >&2
         exit 2
         ;;
     esac

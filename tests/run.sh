@@ -22,7 +22,7 @@ NGINX_BIN=$(deploy/tools.sh nginx)
 HAPROXY_BIN=$(deploy/tools.sh haproxy)
 MARIADB_BIN=$(deploy/tools.sh mariadb)
 REDIS_BIN=$(deploy/tools.sh redis)
-for tool in nginx-native faketime systemd-analyze; do deploy/tools.sh "$tool" > /dev/null; done
+for tool in nginx-native faketime promtool chromium chromedriver node systemd-analyze; do deploy/tools.sh "$tool" > /dev/null; done
 export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN REDIS_BIN
 echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 "$venv/bin/ruff" check app tests

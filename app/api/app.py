@@ -10,8 +10,9 @@ from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
-from app import wire
-from app.api import health, objects, openapi
+from app import metrics, trail, wire
+from app.api import health, objects, openapi, status
+from app.api.observe import observed
 from app.errors import APIError, BodyTooLarge, InternalError
 from app.services import Services
 
@@ -83,7 +84,9 @@ def create_app(services: Services) -> Flask:
     objects.add_routes(app, services)
     health.add_routes(app, services)
     openapi.add_routes(app)
+    status.add_routes(app, services)
     app.wsgi_app = _with_headers(app.wsgi_app, services.instance.id, services.deployment.cors_origins)  # type: ignore[method-assign,assignment]
+    app.wsgi_app = observed(app.wsgi_app, services, services.request_log)  # type: ignore[method-assign,assignment]
     return app
 
 
@@ -95,6 +98,9 @@ def _with_headers(wsgi_app: WSGIApplication, instance_id: str, origins: tuple[st
     credentials = [*_CORS_CREDENTIALS.items(), *_COMMON.items()]
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(status.PATHS):
+            # Not for other origins' pages: who sees these may be let in by address alone.
+            return wsgi_app(environ, start_response)
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and origin in origins:
             extra = [*credentials, ("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
@@ -113,6 +119,7 @@ def _with_headers(wsgi_app: WSGIApplication, instance_id: str, origins: tuple[st
 
 def _failed(error: APIError) -> Response:
     """The one writer of errors: the envelope for a POST, v3.4.0's text for a GET."""
+    trail.set_code(error.code)
     if request.method == "POST":
         response = Response(wire.failure(error), error.post_status, content_type="application/json")
     else:
@@ -126,12 +133,14 @@ def _refused(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         return _failed(BodyTooLarge(f"the body is over {MAX_BODY} bytes"))
     if error.code in (404, 405):
+        trail.set_code(404)
         # v3.4.0 knows no 405.
         return Response("404 page not found", 404, content_type="text/plain")
     return _failed(BodyTooLarge("") if error.code == 413 else InternalError(f"HTTP {error.code}: {error.name}"))
 
 
 def _crashed(error: Exception) -> Response:
+    metrics.crashed()
     operation = request.headers.get("operationID", "")[:64]
     log.error("%s %s failed, operationID %r", request.method, request.path[:200], operation, exc_info=error)
     return _failed(InternalError(f"internal error; the server's log has it under operationID {operation!r}"))

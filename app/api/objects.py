@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from flask import Flask, Response, request
 
-from app import pinning, uploads, wire
+from app import metrics, pinning, trail, uploads, wire
 from app.auth import Identity
 from app.downloads import ElsewhereError, NotMadeError
-from app.errors import ArgsError, NetworkError, RecordNotFoundError
+from app.errors import APIError, ArgsError, NetworkError, RecordNotFoundError
 from app.forwarding import MARK_HEADER
 from app.names import api_address, check_name, instance_url
 from app.sealing import Ticket
@@ -37,6 +37,7 @@ def add_routes(app: Flask, services: Services) -> None:
             if not token:
                 raise ArgsError("header must have token")
             identity = services.authenticator.identify(token)
+            trail.set_user(identity.user)
             answer = view(identity, wire.decode(request.get_data(cache=True), shape))
             if isinstance(answer, Response):
                 return answer
@@ -77,7 +78,9 @@ def add_routes(app: Flask, services: Services) -> None:
             request.get_data(cache=True),
             request.method,
         )
+        trail.set_forwarded(answer.instance)
         response = Response(answer.body, answer.status)
+        response.headers["X-OpenIM-Direct-Forwarded-To"] = answer.instance
         for name, value in answer.headers:
             response.headers.add(name, value) if name == "Set-Cookie" else response.headers.set(name, value)
         return response
@@ -101,6 +104,15 @@ def add_routes(app: Flask, services: Services) -> None:
                 return ticket
         return services.sealer.open(upload_id)
 
+    def completed(size: int, complete: Callable[[], AnswerT]) -> AnswerT:
+        try:
+            answer = complete()
+        except APIError as e:
+            metrics.upload_failed(e.name)
+            raise
+        metrics.upload_completed(size)
+        return answer
+
     def part_limit(_: Identity, __: wire.PartLimitRequest) -> Answer:
         return uploads.part_limit()
 
@@ -110,7 +122,9 @@ def add_routes(app: Flask, services: Services) -> None:
     def initiate(identity: Identity, body: wire.InitiateRequest) -> Answer:
         if draining:
             return forward(*taking)
-        return services.uploads.initiate(identity, body, returned_api())
+        begun = services.uploads.initiate(identity, body, returned_api())
+        metrics.upload_begun(there=begun.upload is None)
+        return begun
 
     def auth_sign(identity: Identity, body: wire.AuthSignRequest) -> Answer:
         ticket = open_upload(identity, body.upload_id or "")
@@ -124,18 +138,20 @@ def add_routes(app: Flask, services: Services) -> None:
         ticket = open_upload(identity, body.upload_id or "")
         if ticket.node != instance.node:
             return forward(ticket.node)
-        return services.uploads.complete(identity, ticket, body, returned_api())
+        return completed(ticket.size, lambda: services.uploads.complete(identity, ticket, body, returned_api()))
 
     def initiate_form_data(identity: Identity, body: wire.InitiateFormDataRequest) -> Answer:
         if draining:
             return forward(*taking)
-        return services.forms.initiate(identity, body)
+        begun = services.forms.initiate(identity, body)
+        metrics.upload_begun(there=False)
+        return begun
 
     def complete_form_data(identity: Identity, body: wire.CompleteFormDataRequest) -> Answer:
         ticket = services.sealer.open_form(body.id or "")
         if ticket.node != instance.node:
             return forward(ticket.node)
-        return services.forms.complete(identity, ticket, returned_api())
+        return completed(ticket.size, lambda: services.forms.complete(identity, ticket, returned_api()))
 
     def access_url(_: Identity, body: wire.AccessURLRequest) -> Answer:
         name, query = body.name or "", body.query or {}

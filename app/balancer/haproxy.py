@@ -17,7 +17,7 @@ from app.balancer.common import (
 )
 from app.config import Deployment, Node
 from app.errors import NetworkError
-from app.forwarding import MARK_HEADER
+from app.forwarding import MARK_HEADER, PREFIX_HEADER
 
 #: Bytes. A POST is tried again only if its whole body is in one buffer; 10,000 part hashes take 350 KB.
 _BUFFER = 512 << 10
@@ -67,6 +67,7 @@ def _frontend(deployment: Deployment) -> str:
         "frontend openim_direct",
         f"    bind {bind}",
         f"    http-request del-header {MARK_HEADER}",
+        f"    http-request del-header {PREFIX_HEADER}",
         "    http-request set-header X-Real-IP %[src]",
         "    http-request set-header X-Forwarded-For %[src]",
         # `path` is what the client sent, not decoded: names keep their %, spaces and Chinese characters.
@@ -74,11 +75,15 @@ def _frontend(deployment: Deployment) -> str:
         f"    acl oim_object path_reg ^{optional}/object/",
     ]
     if prefix:
-        lines.append(f"    http-request replace-path ^{re.escape(prefix)}(/(object|i)/.*) \\1")
+        lines.append(f"    http-request replace-path ^{re.escape(prefix)}(/(object|i|status)/.*) \\1")
+        lines.append(f"    http-request replace-path ^{re.escape(prefix)}(/status)$ \\1")
     lines += [
         "    http-request set-var(txn.oim_path) path,field(3,/) if oim_prefixed",
+        f"    http-request set-header {PREFIX_HEADER} %[var(txn.oim_path)] if oim_prefixed",
         "    acl oim_known var(txn.oim_path) -m str " + " ".join(deployment.instances),
         "    use_backend oim_instances if oim_object !oim_prefixed",
+        "    # For admins. /metrics and /status.json stay inside.",
+        "    use_backend oim_instances if { path /status /status/upload }",
         "    # An instance that is gone: views of its links go where those without an instance go; nothing else does.",
         "    use_backend oim_instances if oim_prefixed oim_known or oim_prefixed METH_GET",
     ]

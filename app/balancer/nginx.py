@@ -20,7 +20,7 @@ from app.balancer.common import (
 )
 from app.config import Deployment, Instance
 from app.errors import APIError, ArgsError, NetworkError
-from app.forwarding import MARK_HEADER
+from app.forwarding import MARK_HEADER, PREFIX_HEADER
 
 #: Redirects of views are the same for everyone. HEAD is a key of its own: its redirect is signed for HEAD.
 _CACHE = [
@@ -189,6 +189,8 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
         "    proxy_set_header X-Forwarded-For $remote_addr;",
         "    proxy_set_header X-Forwarded-Proto $scheme;",
         f'    proxy_set_header {MARK_HEADER} "";',
+        "    # Which instance the path named; for logs and metrics.",
+        f"    proxy_set_header {PREFIX_HEADER} $oim_iid;",
         "",
         "    # A POST is tried on another instance too: every POST of the object API may be repeated.",
         "    proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent;",
@@ -221,6 +223,9 @@ def _server(deployment: Deployment, full: bool, native: bool) -> str:
             f"        proxy_pass http://{by_path}$oim_path;",
             "    }",
         ]
+        for page in ("/status", "/status/upload"):
+            # For admins. /metrics and /status.json stay inside.
+            lines.append(f"    location = {prefix}{page} {{ proxy_pass http://{by_cookie}{page}$is_args$args; }}")
     for prefix in dict.fromkeys(["/s3", *(p for _, p in s3_prefixes(deployment) if not p.startswith("/s3/"))]):
         lines += [
             f"    location {prefix}/ {{",

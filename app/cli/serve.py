@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import gunicorn_conf
+from app import gunicorn_conf, request_log
 from app.cli.options import UserError, config_option, load_config
 from app.compose import check_instance, create_instance
 from app.config import ConfigError, Deployment
+from app.services import RequestLog
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -24,14 +24,22 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes; server.workers of the file by default.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads a process; server.threads by default.")
 @click.option("--settings", "settings_file", metavar="FILE", help="gunicorn settings that replace the built-in ones.")
-@click.option("--access-log", is_flag=True, help="A line for each request on stdout.")
+@click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["auto", "json", "text"]),
+    default="auto",
+    help="Form of log lines on stderr; auto: text on a terminal, else JSON, one object a line.",
+)
+@click.option("--no-request-log", is_flag=True, help="No line for each request, only what goes wrong.")
 def serve(
     instance: str,
     config_file: str,
     workers: int | None,
     threads: int | None,
     settings_file: str | None,
-    access_log: bool,
+    log_form: str,
+    no_request_log: bool,
 ) -> None:
     """Run INSTANCE of the deployment until SIGTERM, which lets running requests end."""
     deployment = load_config(config_file)
@@ -39,8 +47,7 @@ def serve(
         check_instance(deployment, instance, config_file)
     except ConfigError as e:
         raise UserError(str(e)) from None
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    request_log.configure(instance, log_form)
     bind = deployment.instances[instance].bind
     _check_free(bind)
     node = deployment.nodes[deployment.instances[instance].node]
@@ -49,18 +56,21 @@ def serve(
         bind=bind,
         workers=workers or deployment.server.workers,
         threads=threads or deployment.server.threads,
-        accesslog="-" if access_log else None,
         proc_name=f"openim-direct {instance}",
     )
     click.echo(
         f"instance {instance} on http://{bind} (reached at {deployment.instances[instance].url}), "
         f"node {node.id} at {node.endpoint}, {settings['workers']} workers of {settings['threads']} threads"
     )
-    _Application(deployment, instance, settings, settings_file).run()
+    write = None if no_request_log else request_log.writer(log_form)
+    _Application(deployment, instance, settings, settings_file, write).run()
 
 
 class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(self, deployment: Deployment, instance: str, settings: dict[str, Any], file: str | None) -> None:
+    def __init__(
+        self, deployment: Deployment, instance: str, settings: dict[str, Any], file: str | None, write: RequestLog | None
+    ) -> None:
+        self._write = write
         self._deployment = deployment
         self._instance = instance
         self._settings = settings
@@ -78,7 +88,7 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no ty
 
     def load(self) -> WSGIApplication:
         # In the worker, after the fork: connections and threads are its own.
-        return create_instance(self._deployment, self._instance)
+        return create_instance(self._deployment, self._instance, self._write)
 
 
 def _read_settings(file: str) -> dict[str, Any]:

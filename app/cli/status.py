@@ -3,56 +3,103 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from app.cli.nodes import failures, size_text
 from app.cli.options import config_option, load_config
-from app.compose import create_nodes, create_records
-from app.overview import Overview, look
+from app.compose import see
+from app.overview import InstanceState, NodeState, Overview
+from app.report import Latency
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
-def status(config_file: str, as_json: bool) -> None:
-    """Show whether each node and instance is up, and how many objects and bytes the records know on each node.
+@click.option(
+    "--watch", type=click.FloatRange(0.5), metavar="SECONDS", help="Look again every so many seconds, until Ctrl-C."
+)
+def status(config_file: str, as_json: bool, watch: float | None) -> None:
+    """Show whether each instance and node is up, how fast it answers, its share of the load and what lies on it.
 
-    A hint for moving objects: `migrate` evens nodes out. Exit code 1 where something is down.
+    Latencies, uploads, share, forwards and errors are of the last 5 minutes. Exit code 1 where something is down.
     """
     deployment = load_config(config_file)
-    with failures():
-        found = look(deployment, create_nodes(deployment), create_records(deployment))
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-    else:
-        _show(found)
-    sys.exit(0 if found.all_up else 1)
+    if watch is not None and not as_json:
+        from rich.live import Live
+
+        with failures(), Live(_tables(see(deployment)), screen=True) as live:
+            try:
+                while True:
+                    time.sleep(watch)
+                    live.update(_tables(see(deployment)))
+            except KeyboardInterrupt:
+                return
+    while True:
+        with failures():
+            found = see(deployment)
+        if as_json:
+            # A line each time where they follow each other.
+            encoded = msgspec.json.encode(found)
+            click.echo((encoded if watch is not None else msgspec.json.format(encoded, indent=2)).decode())
+        else:
+            from rich.console import Console
+
+            Console().print(_tables(found))
+        if watch is None:
+            sys.exit(0 if found.all_up else 1)
+        time.sleep(watch)
 
 
-def _show(found: Overview) -> None:
+def _tables(found: Overview) -> RenderableType:
     from rich import box
-    from rich.console import Console
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    whole = sum(node.bytes for node in found.nodes)
-    nodes = Table("node", "up", "ms", "objects", "bytes", "share", "", box=box.SIMPLE)
-    for node in found.nodes:
-        share = f"{100 * node.bytes / whole:.0f} %" if whole else ""
-        nodes.add_row(
-            node.id or "(unknown)",
-            {True: "yes", False: "no", None: "?"}[node.up],
-            "" if node.latency_ms is None else str(node.latency_ms),
-            f"{node.objects:,}",
-            size_text(node.bytes),
-            share,
-            node.reason or ("drains" if node.drain else ""),
-        )
-    instances = Table("instance", "node", "ready", "ms", "", box=box.SIMPLE)
+    instances = Table(
+        *("instance", "node", "up", "p50 ms", "p99 ms", "uploads", "share", "forwards", "errors"), box=box.SIMPLE
+    )
     for instance in found.instances:
-        latency = "" if instance.latency_ms is None else str(instance.latency_ms)
-        instances.add_row(instance.id, instance.node, "yes" if instance.ready else "no", latency, instance.reason)
-    console = Console()
-    console.print(nodes)
-    console.print(instances)
+        instances.add_row(*_instance_row(instance))
+    nodes = Table("node", "up", "p50 ms", "p99 ms", "objects", "bytes", "share", box=box.SIMPLE)
+    whole = sum(node.bytes for node in found.nodes)
+    for node in found.nodes:
+        nodes.add_row(*_node_row(node, found, whole))
+    # Below the tables, where a terminal of 80 columns does not break them.
+    told = [*_told(found.instances), *_told(found.nodes), *(f"{n.id}: drains" for n in found.nodes if n.drain)]
+    return Group(instances, nodes, Text("\n".join(told)))
+
+
+def _told(states: Sequence[InstanceState | NodeState]) -> list[str]:
+    return [f"{state.id or '(unknown)'}: {state.reason}" for state in states if state.reason]
+
+
+def _instance_row(instance: InstanceState) -> list[str]:
+    up = "yes" if instance.ready else "no"
+    report = instance.report
+    if report is None:
+        return [instance.id, instance.node, up, *[""] * 6]
+    recent = report.recent
+    share = "" if instance.share is None else f"{100 * instance.share:.0f} %"
+    counts = [f"{recent.uploads_completed:,}", share, f"{recent.forwards:,}", f"{recent.errors:,}"]
+    return [instance.id, instance.node, up, *_milliseconds(report.latency), *counts]
+
+
+def _node_row(node: NodeState, found: Overview, whole: int) -> list[str]:
+    reports = [i.report for i in found.instances if i.report is not None and i.report.node == node.id]
+    latency = reports[0].node_latency if reports else Latency(node.latency_ms)
+    up = {True: "yes", False: "no", None: "?"}[node.up]
+    share = f"{100 * node.bytes / whole:.0f} %" if whole else ""
+    return [node.id or "(unknown)", up, *_milliseconds(latency), f"{node.objects:,}", size_text(node.bytes), share]
+
+
+def _milliseconds(latency: Latency) -> list[str]:
+    return ["" if ms is None else f"{ms:.1f}" for ms in (latency.p50_ms, latency.p99_ms)]

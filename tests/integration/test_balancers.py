@@ -104,7 +104,6 @@ def test_the_path_beats_cookie_and_token(stack: Stack) -> None:
         "/i/i1",
         "/healthz",
         "/metrics",
-        "/status",
     ):
         assert stack.api().get(stack.url + path).status_code == 404, path
     # Views of an instance that is gone are answered by another; nothing else is.
