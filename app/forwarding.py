@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -61,20 +61,20 @@ class Forwarder:
         node_id: str,
         owners: Sequence[Instance],
         target: str,
-        headers: dict[str, str],
+        header: Callable[[str], str | None],
         body: bytes = b"",
         method: str = "POST",
     ) -> Answer:
         """Send a request to the first of `owners` that answers other than 502, 503 or 504.
 
         :param target: path and query.
-        :param headers: of the incoming request, by lower-case name.
+        :param header: gives the incoming request's headers by name.
         :raises NetworkError: none did; names the node and what each instance said.
         """
         start = time.perf_counter()
         answered = False
         try:
-            answer = self._ask(node_id, owners, target, headers, body, method)
+            answer = self._ask(node_id, owners, target, header, body, method)
             answered = True
         finally:
             metrics.forwarded(node_id, answered, time.perf_counter() - start)
@@ -85,11 +85,11 @@ class Forwarder:
         node_id: str,
         owners: Sequence[Instance],
         target: str,
-        headers: dict[str, str],
+        header: Callable[[str], str | None],
         body: bytes,
         method: str,
     ) -> Answer:
-        send = {name: headers[name.lower()] for name in _REQUEST_HEADERS if name.lower() in headers}
+        send = {name: value for name in _REQUEST_HEADERS for value in [header(name)] if value is not None}
         send[MARK_HEADER] = self._sealer.mark_forward(self._instance_id)
         total = COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT
         deadline = time.monotonic() + total

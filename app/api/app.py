@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,19 +9,14 @@ from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
-from app import metrics, trail, wire
-from app.api import health, objects, openapi, status
+from app import trail, wire
+from app.api import call, health, objects, openapi, status
 from app.api.observe import observed
-from app.errors import APIError, BodyTooLarge, InternalError
+from app.errors import APIError, InternalError
 from app.services import Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-log = logging.getLogger(__name__)
-
-#: Bytes; 10,000 part hashes take 350 KB.
-MAX_BODY = 1 << 20
 
 #: As v3.4.0 sends them with every answer, errors included.
 _CORS_OPEN = {
@@ -53,7 +47,7 @@ class _AnyConverter(BaseConverter):
 
 
 class _PlainRequest(Request):
-    max_content_length = MAX_BODY
+    max_content_length = call.MAX_BODY
 
 
 class _PlainResponse(Response):
@@ -81,10 +75,11 @@ def create_app(services: Services) -> Flask:
     app.register_error_handler(APIError, _failed)
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _crashed)
-    objects.add_routes(app, services)
+    posts = objects.add_routes(app, services)
     health.add_routes(app, services)
     openapi.add_routes(app)
     status.add_routes(app, services)
+    app.wsgi_app = call.before(app.wsgi_app, posts)  # type: ignore[method-assign,assignment]
     app.wsgi_app = _with_headers(app.wsgi_app, services.instance.id, services.deployment.cors_origins)  # type: ignore[method-assign,assignment]
     app.wsgi_app = observed(app.wsgi_app, services, services.request_log)  # type: ignore[method-assign,assignment]
     return app
@@ -118,12 +113,12 @@ def _with_headers(wsgi_app: WSGIApplication, instance_id: str, origins: tuple[st
 
 
 def _failed(error: APIError) -> Response:
-    """The one writer of errors: the envelope for a POST, v3.4.0's text for a GET."""
-    trail.set_code(error.code)
+    """The envelope for a POST, v3.4.0's text for a GET."""
     if request.method == "POST":
-        response = Response(wire.failure(error), error.post_status, content_type="application/json")
-    else:
-        response = Response(wire.failure_text(error), error.get_status, content_type="application/json")
+        reply = call.failed(error)
+        return Response(reply.body, reply.status, reply.headers)
+    trail.set_code(error.code)
+    response = Response(wire.failure_text(error), error.get_status, content_type="application/json")
     if error.retry_after is not None and response.status_code == 503:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -131,16 +126,13 @@ def _failed(error: APIError) -> Response:
 
 def _refused(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
-        return _failed(BodyTooLarge(f"the body is over {MAX_BODY} bytes"))
+        return _failed(call.too_large())
     if error.code in (404, 405):
         trail.set_code(404)
         # v3.4.0 knows no 405.
         return Response("404 page not found", 404, content_type="text/plain")
-    return _failed(BodyTooLarge("") if error.code == 413 else InternalError(f"HTTP {error.code}: {error.name}"))
+    return _failed(InternalError(f"HTTP {error.code}: {error.name}"))
 
 
 def _crashed(error: Exception) -> Response:
-    metrics.crashed()
-    operation = request.headers.get("operationID", "")[:64]
-    log.error("%s %s failed, operationID %r", request.method, request.path[:200], operation, exc_info=error)
-    return _failed(InternalError(f"internal error; the server's log has it under operationID {operation!r}"))
+    return _failed(call.crash(request.method, request.path, error))

@@ -10,6 +10,7 @@ import msgspec
 from flask import Flask, Response, request
 
 from app import metrics, pinning, trail, uploads, wire
+from app.api.call import Call, Reply
 from app.auth import Identity
 from app.downloads import ElsewhereError, NotMadeError
 from app.errors import APIError, ArgsError, NetworkError, RecordNotFoundError
@@ -20,51 +21,52 @@ from app.services import Services
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
-Answer = msgspec.Struct | Response
+Answer = msgspec.Struct | Reply
 _PREFIX = "/object/"
 
 
-def add_routes(app: Flask, services: Services) -> None:
+def add_routes(app: Flask, services: Services) -> dict[str, Callable[[Call], Reply]]:
+    """Add the views to Flask; the POST routes by path, for who answers those before it."""
     deployment, instance = services.deployment, services.instance
 
-    def post(route: str, shape: type[RequestT], view: Callable[[Identity, RequestT], Answer]) -> None:
-        """Add a POST route in v3.4.0's order of checks: operationID, token, body."""
+    def post(shape: type[RequestT], view: Callable[[Call, Identity, RequestT], Answer]) -> Callable[[Call], Reply]:
+        """A POST route in v3.4.0's order of checks: operationID, token, body."""
 
-        def handle() -> Response:
-            if not request.headers.get("operationID"):
+        def handle(call: Call) -> Reply:
+            if not call.header("operationID"):
                 raise ArgsError("header must have operationID")
-            token = request.headers.get("token")
+            token = call.header("token")
             if not token:
                 raise ArgsError("header must have token")
             identity = services.authenticator.identify(token)
             trail.set_user(identity.user)
-            answer = view(identity, wire.decode(request.get_data(cache=True), shape))
-            if isinstance(answer, Response):
+            answer = view(call, identity, wire.decode(call.body(), shape))
+            if isinstance(answer, Reply):
                 return answer
-            return pinned(Response(wire.success(answer), content_type="application/json"))
+            return pinned(call, Reply(wire.success(answer)))
 
-        app.add_url_rule(_PREFIX + route, route, handle, methods=["POST"])
+        return handle
 
-    def pinned(response: Response) -> Response:
+    def pinned(call: Call, reply: Reply) -> Reply:
         """Set the instance cookie where this client has none. Only on API calls: views are cached for everyone."""
-        current = request.cookies.get(deployment.cookie.name)
-        if pinning.sets_cookie(current, deployment.instances, forwarded_by() is not None):
-            response.headers.add("Set-Cookie", pinning.cookie_header(deployment.cookie, instance.id))
-        return response
+        current = call.cookie(deployment.cookie.name)
+        if pinning.sets_cookie(current, deployment.instances, forwarded_by(call) is not None):
+            reply.headers.append(("Set-Cookie", pinning.cookie_header(deployment.cookie, instance.id)))
+        return reply
 
-    def forwarded_by() -> str | None:
-        return services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
+    def forwarded_by(call: Call) -> str | None:
+        return services.sealer.forwarded_by(call.header(MARK_HEADER))
 
     #: Nodes for new uploads, where the own node takes none.
     draining = deployment.nodes[instance.node].drain
     taking = [n.id for n in deployment.nodes.values() if not n.drain]
 
-    def forward(*node_ids: str) -> Response:
+    def forward(call: Call, *node_ids: str) -> Reply:
         """Have an instance of one of these nodes answer this request.
 
         :raises NetworkError: none can be reached, or another instance sent it here.
         """
-        sender = forwarded_by()
+        sender = forwarded_by(call)
         if sender is not None:
             raise NetworkError(
                 f"{sender} forwarded a request for node {node_ids[0]} to {instance.id}, which serves {instance.node}: "
@@ -73,28 +75,28 @@ def add_routes(app: Flask, services: Services) -> None:
         answer = services.forwarder.forward(
             " or ".join(node_ids),
             [owner for node_id in node_ids for owner in pinning.owners(deployment, node_id, instance.id)],
-            _target(),
-            {name.lower(): value for name, value in request.headers.items()},
-            request.get_data(cache=True),
-            request.method,
+            _target(call),
+            call.header,
+            call.body(),
+            call.method,
         )
         trail.set_forwarded(answer.instance)
-        response = Response(answer.body, answer.status)
-        response.headers["X-OpenIM-Direct-Forwarded-To"] = answer.instance
+        reply = Reply(answer.body, answer.status)
+        reply.headers.append(("X-OpenIM-Direct-Forwarded-To", answer.instance))
         for name, value in answer.headers:
-            response.headers.add(name, value) if name == "Set-Cookie" else response.headers.set(name, value)
-        return response
+            reply.headers.append((name, value)) if name == "Set-Cookie" else reply.set(name, value)
+        return reply
 
-    def forward_or(node_id: str, here: Callable[[], AnswerT]) -> Response | AnswerT:
+    def forward_or(call: Call, node_id: str, here: Callable[[], AnswerT]) -> Reply | AnswerT:
         """Have an instance of the node answer, or do it here where none can be reached."""
         try:
-            return forward(node_id)
+            return forward(call, node_id)
         except NetworkError:
             return here()
 
-    def returned_api() -> str:
+    def returned_api(call: Call) -> str:
         """What returned URLs begin with: what the client asks for, else public_url."""
-        address = api_address(request.headers.get("X-Request-Api")) or deployment.public_url
+        address = api_address(call.header("X-Request-Api")) or deployment.public_url
         return instance_url(address, instance.id) if deployment.instance_urls else address
 
     def open_upload(identity: Identity, upload_id: str) -> Ticket:
@@ -113,66 +115,68 @@ def add_routes(app: Flask, services: Services) -> None:
         metrics.upload_completed(size)
         return answer
 
-    def part_limit(_: Identity, __: wire.PartLimitRequest) -> Answer:
+    def part_limit(_: Call, __: Identity, ___: wire.PartLimitRequest) -> Answer:
         return uploads.part_limit()
 
-    def part_size(_: Identity, body: wire.PartSizeRequest) -> Answer:
+    def part_size(_: Call, __: Identity, body: wire.PartSizeRequest) -> Answer:
         return wire.PartSize(size=uploads.part_size(body.size or 0))
 
-    def initiate(identity: Identity, body: wire.InitiateRequest) -> Answer:
+    def initiate(call: Call, identity: Identity, body: wire.InitiateRequest) -> Answer:
         if draining:
-            return forward(*taking)
-        begun = services.uploads.initiate(identity, body, returned_api())
+            return forward(call, *taking)
+        begun = services.uploads.initiate(identity, body, returned_api(call))
         metrics.upload_begun(there=begun.upload is None)
         return begun
 
-    def auth_sign(identity: Identity, body: wire.AuthSignRequest) -> Answer:
+    def auth_sign(call: Call, identity: Identity, body: wire.AuthSignRequest) -> Answer:
         ticket = open_upload(identity, body.upload_id or "")
         if ticket.node != instance.node:
-            return forward(ticket.node)
+            return forward(call, ticket.node)
         return services.uploads.sign(identity, ticket, body.part_numbers or [])
 
-    def complete(identity: Identity, body: wire.CompleteRequest) -> Answer:
+    def complete(call: Call, identity: Identity, body: wire.CompleteRequest) -> Answer:
         # v3.4.0 looks at the name before the upload ID.
         check_name(body.name or "", identity.user, identity.is_admin)
         ticket = open_upload(identity, body.upload_id or "")
         if ticket.node != instance.node:
-            return forward(ticket.node)
-        return completed(ticket.size, lambda: services.uploads.complete(identity, ticket, body, returned_api()))
+            return forward(call, ticket.node)
+        return completed(ticket.size, lambda: services.uploads.complete(identity, ticket, body, returned_api(call)))
 
-    def initiate_form_data(identity: Identity, body: wire.InitiateFormDataRequest) -> Answer:
+    def initiate_form_data(call: Call, identity: Identity, body: wire.InitiateFormDataRequest) -> Answer:
         if draining:
-            return forward(*taking)
+            return forward(call, *taking)
         begun = services.forms.initiate(identity, body)
         metrics.upload_begun(there=False)
         return begun
 
-    def complete_form_data(identity: Identity, body: wire.CompleteFormDataRequest) -> Answer:
+    def complete_form_data(call: Call, identity: Identity, body: wire.CompleteFormDataRequest) -> Answer:
         ticket = services.sealer.open_form(body.id or "")
         if ticket.node != instance.node:
-            return forward(ticket.node)
-        return completed(ticket.size, lambda: services.forms.complete(identity, ticket, returned_api()))
+            return forward(call, ticket.node)
+        return completed(ticket.size, lambda: services.forms.complete(identity, ticket, returned_api(call)))
 
-    def access_url(_: Identity, body: wire.AccessURLRequest) -> Answer:
+    def access_url(call: Call, _: Identity, body: wire.AccessURLRequest) -> Answer:
         name, query = body.name or "", body.query or {}
         try:
-            return services.downloads.access_url(name, query, here=forwarded_by() is not None)
+            return services.downloads.access_url(name, query, here=forwarded_by(call) is not None)
         except ElsewhereError as e:
-            return forward(e.node)
+            return forward(call, e.node)
         except NotMadeError as e:
-            return forward_or(e.node, lambda: services.downloads.access_url(name, query, here=True))
+            return forward_or(call, e.node, lambda: services.downloads.access_url(name, query, here=True))
 
     # A record may be a second old already, in a worker's cache.
     kept = deployment.views.cache - 1
 
     def view(rest: str) -> Response:
-        name = _requested_name(rest)
+        call = Call(request.environ)
+        name = _requested_name(call, rest)
         try:
-            return shown(name, here=forwarded_by() is not None)
+            return shown(name, here=forwarded_by(call) is not None)
         except ElsewhereError as e:
-            return redirect(elsewhere(e.node))
+            return redirect(elsewhere(call, e.node))
         except NotMadeError as e:
-            return forward_or(e.node, lambda: shown(name, here=True))
+            shows = forward_or(call, e.node, lambda: shown(name, here=True))
+            return Response(shows.body, shows.status, shows.headers) if isinstance(shows, Reply) else shows
 
     def shown(name: str, here: bool) -> Response:
         found = services.downloads.view(name, request.args, request.method, here)
@@ -191,14 +195,14 @@ def add_routes(app: Flask, services: Services) -> None:
             headers = {"X-Accel-Expires": str(kept), **headers}
         return Response(status=302, headers=headers, content_type="application/json")
 
-    def elsewhere(node_id: str) -> str:
+    def elsewhere(call: Call, node_id: str) -> str:
         """The same view at an instance that holds keys for the node."""
         owners = pinning.owners(deployment, node_id, instance.id)
         if not owners:
             raise NetworkError(f"the object lies on node {node_id}, which no instance serves")
-        return instance_url(deployment.public_url, owners[0].id) + _target()
+        return instance_url(deployment.public_url, owners[0].id) + _target(call)
 
-    views: dict[str, Callable[[Identity, Any], Answer]] = {
+    views: dict[str, Callable[[Call, Identity, Any], Answer]] = {
         "part_limit": part_limit,
         "part_size": part_size,
         "initiate_multipart_upload": initiate,
@@ -208,26 +212,24 @@ def add_routes(app: Flask, services: Services) -> None:
         "complete_form_data": complete_form_data,
         "access_url": access_url,
     }
-    for route, (shape, _) in wire.ROUTES.items():
-        post(route, shape, views[route])
     app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
     # A URL that names an instance, perhaps one that is gone, shows its object at any other that it reaches unstripped.
     app.add_url_rule(f"/i/<_instance>{_PREFIX}<any_path:rest>", "prefixed_view", lambda _instance, rest: view(rest))
+    return {_PREFIX + route: post(shape, views[route]) for route, (shape, _) in wire.ROUTES.items()}
 
 
-def _target() -> str:
-    """Path and query as the client sent them."""
-    raw = str(request.environ.get("RAW_URI", ""))
-    return raw[max(0, raw.find(_PREFIX)) :] or request.full_path
+def _target(call: Call) -> str:
+    """Path and query as the client sent them, without what stands before `/object/`."""
+    raw = call.raw_uri
+    return raw[max(0, raw.find(_PREFIX)) :]
 
 
-def _requested_name(rest: str) -> str:
+def _requested_name(call: Call, rest: str) -> str:
     """The name in the path, decoded once from what the client sent: WSGI's own decoding loses bytes that are not UTF-8.
 
     :raises RecordNotFoundError: no UTF-8; no such name can have been uploaded.
     """
-    raw: Any = request.environ.get("RAW_URI", "")
-    path = raw.partition("?")[0]
+    path = call.raw_uri.partition("?")[0]
     start = path.find(_PREFIX)
     if start < 0:
         return rest

@@ -56,11 +56,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sealing",
         "uploads",
     },
+    "api.call": {"errors", "metrics", "trail", "wire"},
     "api.observe": {"forwarding", "metrics", "pinning", "services", "trail", "wire"},
     "api.status": {"errors", "forwarding", "history", "metrics", "pages", "sealing", "services"},
     "api.health": {"services"},
     "api.openapi": {"wire"},
     "api.objects": {
+        "api.call",
         "auth",
         "sealing",
         "downloads",
@@ -74,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "uploads",
         "wire",
     },
-    "api.app": {"api", "errors", "metrics", "services", "trail", "wire"},
+    "api.app": {"api", "errors", "services", "trail", "wire"},
     "compose": {
         "api.app",
         "auth",

@@ -1,0 +1,131 @@
+"""One request of the object API, and its answer, without Flask: its dispatch takes longer than most of these requests do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from app import metrics, trail, wire
+from app.errors import APIError, BodyTooLarge, InternalError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+#: Bytes; 10,000 part hashes take 350 KB.
+MAX_BODY = 1 << 20
+_JSON = "application/json"
+
+
+class Call:
+    """A request.
+
+    :param environ: WSGI's, by gunicorn, which has RAW_URI.
+    """
+
+    __slots__ = ("_body", "environ")
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self.environ = environ
+        self._body: bytes | None = None
+
+    @property
+    def method(self) -> str:
+        return str(self.environ["REQUEST_METHOD"])
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        value: str | None = self.environ.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}")
+        return value
+
+    def cookie(self, name: str) -> str | None:
+        """Its first value."""
+        header = self.environ.get("HTTP_COOKIE")
+        if not header or name not in header:
+            return None
+        for pair in header.split(";"):
+            found, _, value = pair.partition("=")
+            if found.strip() == name:
+                return str(value.strip().strip('"'))
+        return None
+
+    def body(self) -> bytes:
+        """
+        :raises BodyTooLarge: over `MAX_BODY` bytes.
+        """
+        if self._body is None:
+            length = str(self.environ.get("CONTENT_LENGTH") or "")
+            if length.isdigit() and int(length) > MAX_BODY:
+                raise too_large()
+            # gunicorn's input ends where the body does, whatever the length says or lacks.
+            body: bytes = self.environ["wsgi.input"].read(MAX_BODY + 1)
+            if len(body) > MAX_BODY:
+                raise too_large()
+            self._body = body
+        return self._body
+
+    @property
+    def raw_uri(self) -> str:
+        """Path and query as the client sent them."""
+        return str(self.environ.get("RAW_URI", ""))
+
+
+class Reply:
+    """An answer."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: bytes, status: int = 200, content_type: str = _JSON) -> None:
+        self.body = body
+        self.status = status
+        self.headers: list[tuple[str, str]] = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+
+    def set(self, name: str, value: str) -> None:
+        self.headers = [h for h in self.headers if h[0].lower() != name.lower()]
+        self.headers.append((name, value))
+
+
+def too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"the body is over {MAX_BODY} bytes")
+
+
+def failed(error: APIError) -> Reply:
+    """The envelope of a POST's failure."""
+    trail.set_code(error.code)
+    reply = Reply(wire.failure(error), error.post_status)
+    if error.retry_after is not None and reply.status == 503:
+        reply.headers.append(("Retry-After", str(error.retry_after)))
+    return reply
+
+
+def crash(method: str, path: str, error: Exception) -> InternalError:
+    """Log what nobody expected, and give what the client is told."""
+    metrics.crashed()
+    operation = trail.operation()
+    log.error("%s %s failed, operationID %r", method, path[:200], operation, exc_info=error)
+    return InternalError(f"internal error; the server's log has it under operationID {operation!r}")
+
+
+def before(wsgi_app: WSGIApplication, posts: dict[str, Callable[[Call], Reply]]) -> WSGIApplication:
+    """Answer POSTs to these paths; the rest is Flask's."""
+
+    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        handle = posts.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        if handle is None:
+            return wsgi_app(environ, start_response)
+        try:
+            reply = handle(Call(environ))
+        except APIError as e:
+            reply = failed(e)
+        except Exception as e:  # noqa: BLE001 (the last place: logged with its stack, answered with the envelope)
+            reply = failed(crash("POST", environ["PATH_INFO"], e))
+        start_response(_STATUS.get(reply.status) or f"{reply.status} Unknown", reply.headers)
+        return [reply.body]
+
+    return wrapped
+
+
+_STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
