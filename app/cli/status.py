@@ -65,7 +65,9 @@ def _tables(found: Overview) -> RenderableType:
     from rich.text import Text
 
     instances = Table(
-        *("instance", "node", "up", "p50 ms", "p99 ms", "uploads", "share", "forwards", "errors"), box=box.SIMPLE
+        *("instance", "node", "up", "p50 ms", "p99 ms", "uploads", "share", "forwards", "errors"),
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     for instance in found.instances:
         instances.add_row(*_instance_row(instance))
