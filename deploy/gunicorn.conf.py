@@ -24,7 +24,7 @@ if __name__ == "__config__":
     threads = _deployment.server.threads
     proc_name = f"openim-direct {_instance}"
 
-# A line for each request, on stdout. It holds names of files, and no token.
+# gunicorn's own line for each request, on stdout; without it there is one of ours (OPENIM_DIRECT_LOG=json, text or none).
 # accesslog = "-"
 # access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(D)s us'
 
