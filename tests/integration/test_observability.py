@@ -326,7 +326,7 @@ def test_logs_are_json_and_hold_no_secret(watched: Stack) -> None:
     assert not [e for e in requests_seen if e["route"] in ("health", "metrics")]
     # Any other line is gunicorn's own, or what `serve` says at its start.
     others = [line for line in text.splitlines() if not line.startswith("{")]
-    assert all(line.startswith(("[", "instance ")) for line in others if line), others
+    assert all(line.startswith(("[", "instance ", "warning: ")) for line in others if line), others
 
 
 def test_a_stopped_node_is_named(tmp_path: Path) -> None:
