@@ -13,6 +13,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
+from tests.integration.test_cluster import random_pinning
 from tests.pictures import encoded, photo
 from tests.stack import MinIONode, Stack, program, running, started, wait_for
 
@@ -47,7 +48,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def text(browser: Chrome, selector: str) -> str:
-    return browser.find_element(By.CSS_SELECTOR, selector).text
+    """In one step: the status page renews itself, and an element that was found may be gone."""
+    return str(browser.execute_script("return document.querySelector(arguments[0]).innerText", selector))
+
+
+def attribute(browser: Chrome, selector: str, name: str) -> str:
+    return str(
+        browser.execute_script("return document.querySelector(arguments[0]).getAttribute(arguments[1])", selector, name)
+    )
 
 
 def picture_of(megabytes: int) -> bytes:
@@ -56,6 +64,8 @@ def picture_of(megabytes: int) -> bytes:
 
 
 def log_in(browser: Chrome, stack: Stack, page: str) -> None:
+    # Cookies know no ports: another deployment's session would be taken here too.
+    browser.delete_all_cookies()
     browser.get(stack.url + page)
     browser.find_element(By.NAME, "token").send_keys(stack.token("openIMAdmin", 10))
     browser.find_element(By.CSS_SELECTOR, "form [type=submit], form button").click()
@@ -77,8 +87,7 @@ def try_it(browser: Chrome, file: Path) -> None:
     def ended() -> bool:
         error = text(browser, "#error")
         assert not error, error
-        result = browser.find_element(By.ID, "result")
-        return bool(result.text) and browser.find_element(By.ID, "start").is_enabled()
+        return bool(text(browser, "#result")) and browser.find_element(By.ID, "start").is_enabled()
 
     wait_for("the upload", ended, timeout=120)
 
@@ -92,7 +101,7 @@ def complaints(browser: Chrome) -> list[str]:
 def test_a_phone_proves_the_deployment(browser: Chrome, deployment: Stack, tmp_path: Path) -> None:
     stack = deployment
     log_in(browser, stack, "/status")
-    assert browser.find_element(By.ID, "headline").get_attribute("data-all-up") == "yes"
+    assert attribute(browser, "#headline", "data-all-up") == "yes"
     browser.find_element(By.CSS_SELECTOR, 'a[href$="status/upload"]').click()
     wait_for("the try-it page", lambda: browser.find_elements(By.ID, "file"))
     assert browser.find_element(By.ID, "token").get_attribute("value"), "the token of the login goes along"
@@ -133,9 +142,38 @@ def test_a_phone_proves_the_deployment(browser: Chrome, deployment: Stack, tmp_p
     # Once more: no byte is sent.
     browser.refresh()
     try_it(browser, file)
-    assert browser.find_element(By.ID, "result").get_attribute("data-dedupe") == "yes"
+    assert attribute(browser, "#result", "data-dedupe") == "yes"
     assert "put" not in [step["step"] for step in steps(browser)]
     assert complaints(browser) == []
+
+
+def test_one_operation_from_the_page_to_the_instance_it_was_forwarded_to(
+    browser: Chrome, deployment: Stack, tmp_path: Path
+) -> None:
+    """Behind a balancer that pins nobody: sooner or later complete reaches the other instance, and is sent on."""
+    with running(Stack(tmp_path / "stack", deployment.nodes, {"i1": "m1", "i2": "m2"}, balancer=random_pinning)) as stack:
+        log_in(browser, stack, "/status")
+        file = tmp_path / "small.bin"
+        for _ in range(40):
+            file.write_bytes(os.urandom(1000))
+            browser.get(f"{stack.url}/status/upload")
+            try_it(browser, file)
+            (done,) = [step for step in steps(browser) if step["step"] == "complete_multipart_upload"]
+            if "→" in str(done["instance"]):
+                break
+        first, owner = str(done["instance"]).split(" → ")
+        assert {first, owner} == {"i1", "i2"}
+        assert done["node"] == {"i1": "m1", "i2": "m2"}[owner]
+        operation = text(browser, "#operation").split()[-1]
+        assert operation in (stack.folder / "nginx/access.log").read_text()
+        told = {}
+        for instance in (first, owner):
+            lines = [
+                json.loads(line) for line in stack.instances[instance].log.read_text().splitlines() if operation in line
+            ]
+            (told[instance],) = [line for line in lines if line["route"] == "complete_multipart_upload"]
+        assert told[first]["forwardedTo"] == owner
+        assert told[owner]["forwardedBy"] == first
 
 
 def test_the_page_says_which_node_is_stopped(browser: Chrome, deployment: Stack) -> None:
@@ -143,25 +181,20 @@ def test_the_page_says_which_node_is_stopped(browser: Chrome, deployment: Stack)
     stack.api().upload(b"where am I", "u1/<script>alert(1)</script>")
     stack.nodes["m2"].stop()
     try:
-        if not browser.get_cookies():
-            log_in(browser, stack, "/status")
+        log_in(browser, stack, "/status")
 
         def named() -> bool:
             browser.get(f"{stack.url}/status?name=u1%2F%3Cscript%3Ealert(1)%3C%2Fscript%3E")
-            return browser.find_element(By.ID, "headline").get_attribute("data-all-up") == "no"
+            return attribute(browser, "#headline", "data-all-up") == "no"
 
         wait_for("the page to say so", named)
         headline = text(browser, "#headline")
         assert "m2" in headline
         assert "m1" not in headline
-        up = {
-            row.get_attribute("data-id"): row.get_attribute("data-up")
-            for row in browser.find_elements(By.CSS_SELECTOR, "#nodes tr[data-id]")
-        }
+        up = {node: attribute(browser, f'#nodes tr[data-id="{node}"]', "data-up") for node in stack.nodes}
         assert up == {"m1": "yes", "m2": "no"}
-        found = browser.find_element(By.ID, "found")
-        assert found.get_attribute("data-node") in ("m1", "m2")
-        assert "u1/<script>alert(1)</script>" in found.text
+        assert attribute(browser, "#found", "data-node") in ("m1", "m2")
+        assert "u1/<script>alert(1)</script>" in text(browser, "#found")
         assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
         picture = os.environ.get("OPENIM_DIRECT_SCREENSHOTS")
         if picture:
