@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from app import metrics, pinning, trail, wire
+from app.api.call import Call
 from app.forwarding import MARK_HEADER, PREFIX_HEADER
 from app.services import Services
 
@@ -43,14 +43,12 @@ def observed(
     """
     instance, node = services.instance.id, services.instance.node
     known = services.deployment.instances
-    cookie_of = re.compile(rf'(?:^|;\s*){re.escape(services.deployment.cookie.name)}="?([A-Za-z0-9_-]+)"?\s*(?:;|$)')
+    cookie_name = services.deployment.cookie.name
 
     def line_of(environ: WSGIEnvironment, path: str) -> tuple[str, str | None]:
         """The line of defence, and who forwarded the request."""
         sender = services.sealer.forwarded_by(environ[_MARK]) if _MARK in environ else None
-        cookies = environ.get("HTTP_COOKIE")
-        found = None if cookies is None else cookie_of.search(cookies)
-        cookie = None if found is None else found[1]
+        cookie = Call(environ).cookie(cookie_name)
         prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else environ.get(_PREFIX)
         token = "HTTP_TOKEN" in environ
         return pinning.line(instance, cookie, cookie in known, token, prefix, sender is not None), sender

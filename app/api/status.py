@@ -13,7 +13,7 @@ from app import metrics
 from app.errors import APIError
 from app.forwarding import MARK_HEADER
 from app.history import report
-from app.pages.status import Found, login_page, status_page
+from app.pages.status import login_page, status_page
 from app.pages.texts import Language, language
 from app.pages.upload import upload_page
 from app.sealing import SESSION_MAX_AGE
@@ -100,7 +100,7 @@ def add_routes(app: Flask, services: Services) -> None:
             return login(spoken, refused=False)
         nonce = secrets.token_urlsafe(16)
         name = request.args.get("name", "")
-        found = find(services, name) if name else None
+        found = services.record(name) if name else None
         return page(status_page(services.look(), instance.id, spoken, name, found, nonce=nonce), nonce)
 
     def try_it() -> Response:
@@ -115,22 +115,6 @@ def add_routes(app: Flask, services: Services) -> None:
     app.add_url_rule("/status.json", "status_json", status_json)
     app.add_url_rule("/status", "status", status, methods=["GET", "POST"])
     app.add_url_rule("/status/upload", "try_it", try_it)
-
-
-def find(services: Services, name: str) -> Found | None:
-    record = services.record(name)
-    if record is None:
-        return None
-    return Found(
-        name=record.name,
-        node=record.node,
-        key=record.key,
-        hash=record.hash,
-        size=record.size,
-        content_type=record.content_type,
-        user=record.user,
-        create_time=record.create_time,
-    )
 
 
 def _private(response: Response) -> Response:

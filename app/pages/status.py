@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from app.model import Record
 from app.overview import InstanceState, NodeState, Overview
 from app.pages.plot import Line, line_plot, number_text
 from app.pages.render import render
@@ -16,21 +17,6 @@ from app.report import HISTORY, Latency, Point
 
 #: Problems in the headline itself; all are listed below it.
 _IN_HEADLINE = 3
-
-
-class Found(msgspec.Struct, frozen=True):
-    """What the records say of a name."""
-
-    name: str
-    node: str
-    key: str
-    hash: str
-    #: Bytes.
-    size: int
-    content_type: str
-    user: str
-    #: Unix milliseconds.
-    create_time: int
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -78,7 +64,7 @@ def status_page(
     here: str,
     language: Language,
     query: str = "",
-    found: Found | None = None,
+    found: Record | None = None,
     *,
     nonce: str,
     now: float | None = None,

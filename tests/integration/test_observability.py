@@ -184,7 +184,6 @@ def test_requests_by_route_code_and_pin(watched: Stack) -> None:
     limit = {"route": "part_limit", "err_code": "0"}
     answer = grew({**limit, "pin": "hash"}, lambda: api.post("part_limit"))
     assert answer.headers["X-OpenIM-Direct-Pin"] == "hash"
-    kept = {"Cookie": "other=1; openim_instance=i1; x=y"}
     cookie = api.post("part_limit").headers["Set-Cookie"].split("=")[0]
     kept = {"Cookie": f"other=1; {cookie}=i1; x=y"}
     answer = grew({**limit, "pin": "cookie"}, lambda: api.post("part_limit", headers=kept))

@@ -113,7 +113,6 @@ def test_a_phone_proves_the_deployment(browser: Chrome, deployment: Stack, tmp_p
     done = steps(browser)
     names = [step["step"] for step in done]
     assert names.count("put") == 3
-    assert names[-2:] == ["picture", "thumbnail"] or "complete_multipart_upload" in names
     api_steps = [step for step in done if step["step"] in ("initiate_multipart_upload", "complete_multipart_upload")]
     assert len(api_steps) == 2
     node_of = {"i1": "m1", "i2": "m2"}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from app.model import Record
 from app.overview import InstanceState, NodeState, Overview
 from app.pages.plot import Line, line_plot
-from app.pages.status import Found, login_page, size_text, status_page
+from app.pages.status import login_page, size_text, status_page
 from app.pages.texts import LANGUAGES, TEXTS, Language, language, texts
 from app.pages.upload import upload_page
 from app.report import Counts, Latency, Point, Report
@@ -103,7 +104,7 @@ def overview(down: bool = False) -> Overview:
     )
 
 
-def status(seen: Overview, spoken: Language = "en", query: str = "", found: Found | None = None) -> Page:
+def status(seen: Overview, spoken: Language = "en", query: str = "", found: Record | None = None) -> Page:
     return Page(status_page(seen, "i1", spoken, query, found, nonce="NONCE", now=NOW))
 
 
@@ -116,7 +117,7 @@ def hostile_pages(spoken: Language) -> list[str]:
             InstanceState(f"{h}2", h, False, None, h),
         ],
     )
-    found = Found(h, h, h, h, 1, h, h, int(NOW * 1000))
+    found = Record(h, h, h, h, h, h, 1, h, h, int(NOW * 1000))
     return [
         status_page(seen, h, spoken, h, found, nonce="NONCE", now=NOW),
         status_page(seen, h, spoken, h, None, nonce="NONCE", now=NOW),
@@ -190,7 +191,9 @@ def test_a_name_is_found_not_found_or_not_asked_for() -> None:
     missing = status(overview(), query="u1/none")
     assert missing.where(id="found")[0]["data-found"] == "no"
     assert missing.text(id="found") == "No such name: u1/none"
-    found = Found("u1/a.png", "m2", "openim/data/hash/x", "x", 2048, "image/png", "u1", int(NOW * 1000) - 7_200_000)
+    found = Record(
+        "u1/a.png", "u1", "m2", "openim/data/hash/x", "x", "x", 2048, "image/png", "", int(NOW * 1000) - 7_200_000
+    )
     there = status(overview(), query="u1/a.png", found=found)
     assert there.where(id="found")[0]["data-node"] == "m2"
     assert there.text(id="found").startswith("On node m2 Name u1/a.png Key in the bucket openim/data/hash/x Hash x")
@@ -201,7 +204,7 @@ def test_a_name_is_found_not_found_or_not_asked_for() -> None:
 
 @pytest.mark.parametrize("create_time", [0, -(10**15), 10**17])
 def test_a_create_time_of_nonsense_is_shown_and_no_fault(create_time: int) -> None:
-    status(overview(), query="n", found=Found("n", "", "", "", 0, "", "", create_time))
+    status(overview(), query="n", found=Record("n", "", "", "", "", "", 0, "", "", create_time))
 
 
 def test_the_parts_that_are_refreshed_leave_the_form_alone() -> None:
