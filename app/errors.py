@@ -60,6 +60,12 @@ class BodyTooLarge(BodyError):
     post_status = 413
 
 
+class BodyIncomplete(BodyError):
+    """The client stopped in the middle of it."""
+
+    post_status = 408
+
+
 class NoPermissionError(APIError):
     code = 1002
     name = "NoPermissionError"

@@ -3,12 +3,14 @@ HTML page.
 
 gunicorn's own hands each request from its main thread to a pool and back, which costs more than most requests here do. In
 this one the threads wait for readable connections themselves: who gets one answers it, and lets it be waited for again.
-Views take half of the threads at most: a chat list full of thumbnails does not keep an upload waiting.
+Views take half of the threads at most: a chat list full of thumbnails does not keep an upload waiting. HTTP/1.1 only,
+without TLS: that is the balancer's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -16,16 +18,19 @@ import struct
 import threading
 import time
 from collections import deque
+from datetime import datetime
 from typing import Any
 
 from gunicorn.http import errors as http
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
 
-from app import wire
+from app import gunicorn_io, wire
 from app.errors import APIError, ArgsError, InternalError
 
-#: Seconds of silence within a request, as the kernel takes them (struct timeval).
-_RECEIVE_TIMEOUT = struct.pack("ll", 20, 0)
+#: Seconds of silence within a request, and as the kernel takes them (struct timeval).
+RECEIVE_TIMEOUT = 20
+_TIMEVAL = struct.pack("ll", RECEIVE_TIMEOUT, 0)
 #: One event for one thread; the connection is waited for again only after its answer.
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 #: Seconds that a stopping worker keeps unused connections, for a request that may be on its way.
@@ -34,9 +39,22 @@ _LINGER = 2.0
 _HOUSEKEEPING = 1.0
 #: How views begin.
 _VIEWS = (b"GET /object/", b"HEAD /object/")
+#: Of a client that went away.
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
+#: Seconds in which the rest of a body that nobody read has to come.
+_REST = 5.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        if cfg.is_ssl:
+            raise SystemExit(
+                "openim-direct: certfile and keyfile are set, and an instance speaks no TLS: let the balancer do that "
+                "(balancer.certificate in instances.yaml), and take them out of gunicorn's settings"
+            )
+        super().check_config(cfg, log)
+
     def init_process(self) -> None:
         self._epoll = select.epoll()
         self._lock = threading.Lock()
@@ -89,16 +107,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def accept(self, listener: Any) -> None:
         try:
             client, address = listener.accept()
-        except OSError:
-            # Another worker was first.
+        except (BlockingIOError, ConnectionAbortedError):
+            # Another worker was first, or the client has left.
             return
-        connection = TConn(self.cfg, client, address, listener.getsockname())
+        except OSError as e:
+            self.log.error("cannot take a connection: %s", e)
+            # Out of file descriptors, most likely, and at once again.
+            time.sleep(0.1)
+            return
         client.setblocking(True)
         # A client that stops in the middle of its headers or body must not keep a thread.
         with contextlib.suppress(OSError):
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _RECEIVE_TIMEOUT)
-        # It is handed to a thread only when there is something to read.
-        connection.data_ready = True
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+        connection = gunicorn_io.Connection(self.cfg, client, address, listener.getsockname())
         descriptor = client.fileno()
         with self._lock:
             self._open[descriptor] = connection
@@ -121,7 +142,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._take(descriptor, connection)
 
     def _take(self, descriptor: int, connection: Any) -> None:
-        if not self._is_view(connection):
+        """Read what has come, and answer it, or let a view wait while others are answered."""
+        try:
+            received = connection.reader.fill()
+        except OSError:
+            received = b""
+        if not received:
+            self._drop(descriptor, connection, graceful=False)
+            return
+        # `/readyz` and the like are not kept waiting by views.
+        if not received.startswith(_VIEWS):
             self._answer(descriptor, connection)
             return
         with self._lock:
@@ -137,21 +167,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     return
                 descriptor, connection = self._later.popleft()
 
-    @staticmethod
-    def _is_view(connection: Any) -> bool:
-        """A GET or HEAD of an object; `/readyz` and the like are not kept waiting by those."""
-        try:
-            head: bytes = connection.sock.recv(len(_VIEWS[1]), socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except OSError:
-            return False
-        return head.startswith(_VIEWS)
-
     def _answer(self, descriptor: int, connection: Any) -> None:
         keep = False
         try:
             keep = self.handle(connection) is True
             # Bytes of the next request that came with this one make no event.
-            while keep and connection.parser.unreader.buf.getvalue():
+            while keep and connection.reader.buf.getvalue():
                 keep = self.handle(connection) is True
         except Exception:
             self.log.exception("cannot answer a request")
@@ -163,13 +184,74 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             except (OSError, ValueError):
                 keep = False
         if not keep:
-            with self._lock:
-                # gunicorn may have closed it already, and a new connection have its number.
-                if self._open.get(descriptor) is connection:
-                    del self._open[descriptor]
-                    self._unused.pop(descriptor, None)
-            # Closing takes it out of the epoll set too.
-            connection.close(graceful=True)
+            self._drop(descriptor, connection)
+
+    def _drop(self, descriptor: int, connection: Any, graceful: bool = True) -> None:
+        with self._lock:
+            # gunicorn may have closed it already, and a new connection have its number.
+            if self._open.get(descriptor) is connection:
+                del self._open[descriptor]
+                self._unused.pop(descriptor, None)
+        # Closing takes it out of the epoll set too.
+        connection.close(graceful)
+
+    def handle(self, connection: Any) -> bool:
+        """Answer one request; whether the connection takes another."""
+        request = None
+        try:
+            request = next(connection.parser)
+            if not self.handle_request(request, connection):
+                return False
+        except (http.NoMoreData, StopIteration):
+            # The client has gone, or wants no more.
+            return False
+        except Exception as e:  # noqa: BLE001 (logged there)
+            if not _is_gone(e):
+                self.handle_error(request, connection.sock, connection.client, e)
+            return False
+        try:
+            # What nobody read of the body is not the next request.
+            return connection.parser.finish_body(deadline=time.monotonic() + _REST) is True
+        except Exception:  # noqa: BLE001 (whatever it is, the answer has been sent)
+            return False
+
+    def handle_request(self, request: Any, connection: Any) -> bool:
+        """gunicorn's own, without what this worker has no use for."""
+        response, environ = None, {}
+        begun = datetime.now()
+        try:
+            self.cfg.pre_request(self, request)
+            response, environ = wsgi.create(
+                request, connection.sock, connection.client, connection.server, self.cfg, gunicorn_io.Response
+            )
+            environ["wsgi.multithread"] = True
+            self._count_request()
+            if not self.alive:
+                response.force_close()
+            pieces = self.wsgi(environ, response.start_response)
+            try:
+                for piece in pieces:
+                    response.write(piece)
+                response.close()
+            finally:
+                self.log.access(response, request, environ, datetime.now() - begun)
+                if hasattr(pieces, "close"):
+                    pieces.close()
+            return not response.should_close()
+        except Exception as e:
+            if response is None or not response.headers_sent or _is_gone(e):
+                raise
+            # Another answer on the same connection would be read as part of this one.
+            self.log.exception("cannot finish an answer")
+            return False
+        finally:
+            self.cfg.post_request(self, request, environ, response)
+
+    def _count_request(self) -> None:
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("%d requests were answered: this worker makes place for a new one", self.nr)
+            self.alive = False
 
     def _close_unused(self, now: float) -> None:
         with self._lock:
@@ -204,7 +286,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif isinstance(exc, http.LimitRequestHeaders):
             error, status = ArgsError("the headers are too large"), "431 Request Header Fields Too Large"
         elif isinstance(exc, BlockingIOError):
-            error, status = ArgsError("the request did not come in time"), "408 Request Timeout"
+            error, status = (
+                ArgsError(f"the rest of the request did not come within {RECEIVE_TIMEOUT} s"),
+                "408 Request Timeout",
+            )
         elif not isinstance(exc, (http.ParseException, OSError)):
             self.log.exception("cannot answer a request")
             error, status = InternalError("internal error; see the server's log"), "500 Internal Server Error"
@@ -215,6 +300,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         )
         with contextlib.suppress(OSError):
             client.sendall(head.encode() + body)
+
+
+def _is_gone(error: Exception) -> bool:
+    """It says no more than that the client is not there."""
+    return isinstance(error, OSError) and error.errno in _GONE
 
 
 class _NoPool:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from app import metrics, trail, wire
-from app.errors import APIError, BodyTooLarge, InternalError
+from app.errors import APIError, BodyError, BodyIncomplete, BodyTooLarge, InternalError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -55,13 +55,20 @@ class Call:
     def body(self) -> bytes:
         """
         :raises BodyTooLarge: over `MAX_BODY` bytes.
+        :raises BodyIncomplete: the rest of it did not come.
+        :raises BodyError: it cannot be told where it ends.
         """
         if self._body is None:
             length = str(self.environ.get("CONTENT_LENGTH") or "")
             if length.isdigit() and int(length) > MAX_BODY:
                 raise too_large()
             # gunicorn's input ends where the body does, whatever the length says or lacks.
-            body: bytes = self.environ["wsgi.input"].read(MAX_BODY + 1)
+            try:
+                body: bytes = self.environ["wsgi.input"].read(MAX_BODY + 1)
+            except OSError:
+                raise BodyIncomplete("the rest of the body did not come in time") from None
+            except Exception as e:  # noqa: BLE001 (the server's own, whatever it is)
+                raise BodyError(f"the body's chunks are malformed: {e}") from None
             if len(body) > MAX_BODY:
                 raise too_large()
             self._body = body

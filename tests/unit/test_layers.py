@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": {"health", "metrics", "report"},
     "report": set(),
     "request_log": set(),
+    "gunicorn_io": set(),
     "node": {"config", "endpoints", "errors", "http_pool", "metrics", "model", "signing", "trail"},
     "record_cache": {"errors", "model"},
     "redis_store": {"errors"},
@@ -102,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "thumbnail_helper",
     },
     "gunicorn_conf": set(),
-    "worker": {"errors", "wire"},
+    "worker": {"errors", "gunicorn_io", "wire"},
     "wsgi": {"compose", "config", "request_log"},
     "client": set(),
     "balancer.common": {"config", "errors", "forwarding", "wire"},
@@ -150,7 +151,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "itsdangerous": ("sealing",),
     "yaml": ("config", "reader"),
     "click": ("cli.",),
-    "gunicorn": ("cli.serve", "worker"),
+    "gunicorn": ("cli.serve", "gunicorn_io", "worker"),
     "requests": ("client",),
 }
 

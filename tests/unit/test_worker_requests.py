@@ -1,0 +1,271 @@
+"""One connection's requests, as the worker reads and answers them: its code, gunicorn's parser, and real sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from app import gunicorn_io
+from app.api.call import MAX_BODY, Call, Reply, before
+from app.worker import Worker
+
+Answers = Callable[..., tuple[socket.socket, "gunicorn_io.Connection", Worker]]
+
+
+def echo(call: Call) -> Reply:
+    return Reply(b'{"took":%d}' % len(call.body()))
+
+
+def other(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Beside the object API: pieces, errors, and a body that is not asked for."""
+    path = environ["PATH_INFO"]
+    if path == "/fails":
+        raise ValueError("before the head")
+    if path == "/breaks":
+        start_response("200 OK", [("Content-Length", "100")])(b"begun")
+        raise ValueError("in the body")
+    if path == "/pieces":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"one", b"", b"two"]
+    start_response("200 OK", [("Content-Length", "4")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"here"]
+
+
+@pytest.fixture
+def open_connection() -> Iterator[Answers]:
+    sockets: list[socket.socket] = []
+
+    def make(timeout: float = 5.0, **settings: Any) -> tuple[socket.socket, gunicorn_io.Connection, Worker]:
+        """
+        :param timeout: seconds of silence that end a request.
+        """
+        cfg = Config()
+        for name, value in settings.items():
+            cfg.set(name, value)
+        client, server = socket.socketpair()
+        sockets.extend((client, server))
+        client.settimeout(5)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(timeout), int(timeout % 1 * 1e6)))
+        worker = Worker.__new__(Worker)
+        worker.cfg, worker.log, worker.alive, worker.nr = cfg, Logger(cfg), True, 0
+        worker.max_requests = cfg.max_requests or 10**9
+        worker.wsgi = before(other, {"/object/echo": echo})
+        return client, gunicorn_io.Connection(cfg, server, ("127.0.0.1", 9), ("127.0.0.1", 80)), worker
+
+    yield make
+    for each in sockets:
+        each.close()
+
+
+def post(body: bytes, *headers: str, length: int | None = None) -> bytes:
+    lines = ["POST /object/echo HTTP/1.1", "Host: x", *headers]
+    if not any(h.lower().startswith("transfer") for h in headers):
+        lines.append(f"Content-Length: {len(body) if length is None else length}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def get(path: str, method: str = "GET") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def read(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One answer with a length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += client.recv(65536) or pytest.fail(f"closed after {data!r}")  # type: ignore[operator]
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    while len(body) < int(headers.get("content-length", "0")):
+        body += client.recv(65536) or pytest.fail(f"closed after {body!r}")  # type: ignore[operator]
+    return int(first.split()[1]), headers, body
+
+
+def test_requests_one_after_the_other(open_connection: Answers) -> None:
+    client, connection, worker = open_connection()
+    for size in (0, 1, 5000, 70_000, 300_000):
+        sender = threading.Thread(target=client.sendall, args=[post(b"x" * size)])
+        sender.start()
+        assert connection.reader.fill()
+        assert worker.handle(connection) is True
+        status, headers, body = read(client)
+        assert (status, headers["connection"], body) == (200, "keep-alive", b'{"took":%d}' % size)
+        sender.join()
+
+
+def test_an_answer_is_sent_in_one_piece(open_connection: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, connection, worker = open_connection()
+    sent: list[bytes] = []
+    monkeypatch.setattr("gunicorn.util.write", lambda _, data, chunked=False: sent.append(data))
+    client.sendall(post(b"x"))
+    assert worker.handle(connection) is True
+    assert len(sent) == 1
+    assert sent[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert sent[0].endswith(b'\r\n\r\n{"took":1}')
+
+
+def test_pieces_of_unknown_length_are_chunked(open_connection: Answers) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(get("/pieces"))
+    assert worker.handle(connection) is True
+    assert client.recv(65536).endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+
+
+def test_a_head_has_no_body(open_connection: Answers) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(get("/there", "HEAD") + get("/there"))
+    assert worker.handle(connection) is True
+    assert client.recv(65536).endswith(b"Content-Length: 4\r\n\r\n")
+    # The second one came with the first.
+    assert connection.reader.buf.getvalue() == get("/there")
+    assert worker.handle(connection) is True
+    assert read(client)[2] == b"here"
+
+
+def test_a_body_that_nobody_asked_for_is_not_the_next_request(open_connection: Answers) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(post(b"GET /fails HTTP/1.1\r\n\r\n").replace(b"/object/echo", b"/elsewhere") + get("/there"))
+    assert worker.handle(connection) is True
+    assert read(client)[2] == b"here"
+    assert worker.handle(connection) is True
+    assert read(client)[2] == b"here"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /object/ec", get("/there").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")]
+)
+def test_a_client_that_leaves(open_connection: Answers, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(sent)
+    client.shutdown(socket.SHUT_WR)
+    assert worker.handle(connection) is False
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_a_client_that_does_not_wait_for_its_answer(open_connection: Answers, caplog: pytest.LogCaptureFixture) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(post(b"x"))
+    client.close()
+    assert worker.handle(connection) is False
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_a_client_that_stops_in_its_headers(open_connection: Answers) -> None:
+    client, connection, worker = open_connection(timeout=0.2)
+    client.sendall(b"POST /object/echo HTTP/1.1\r\nHost:")
+    assert worker.handle(connection) is False
+    status, headers, body = read(client)
+    assert (status, headers["connection"], json.loads(body)["errCode"]) == (408, "close", 1001)
+    assert "did not come within 20 s" in json.loads(body)["errDlt"]
+
+
+def test_a_client_that_stops_in_its_body(open_connection: Answers, caplog: pytest.LogCaptureFixture) -> None:
+    client, connection, worker = open_connection(timeout=0.2)
+    client.sendall(post(b"half", length=8))
+    assert worker.handle(connection) is False
+    status, _, body = read(client)
+    assert (status, json.loads(body)) == (
+        408,
+        {"errCode": 1001, "errMsg": "ArgsError", "errDlt": "the rest of the body did not come in time"},
+    )
+    # The client's fault, and no stack in the log.
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("chunks", [b"x\r\nhello\r\n0\r\n\r\n", b"2\r\nhello\r\n0\r\n\r\n", b"-1\r\nh\r\n0\r\n\r\n"])
+def test_malformed_chunks(open_connection: Answers, chunks: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    client, connection, worker = open_connection(timeout=0.2)
+    client.sendall(post(chunks, "Transfer-Encoding: chunked"))
+    # Nobody knows where the next request begins.
+    assert worker.handle(connection) is False
+    status, _, body = read(client)
+    assert (status, json.loads(body)["errCode"]) == (400, 1001)
+    assert json.loads(body)["errDlt"].startswith("the body's chunks are malformed: ")
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_chunks(open_connection: Answers) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(post(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "Transfer-Encoding: chunked"))
+    assert worker.handle(connection) is True
+    assert read(client)[2] == b'{"took":5}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (post(b"", length=MAX_BODY + 1), 413),
+        (get("/fails"), 500),
+    ],
+)
+def test_what_cannot_be_answered(open_connection: Answers, sent: bytes, status: int) -> None:
+    client, connection, worker = open_connection(timeout=0.2)
+    client.sendall(sent)
+    assert worker.handle(connection) is False
+    found, _, body = read(client)
+    assert found == status
+    assert json.loads(body)["errCode"] in (500, 1001)
+
+
+def test_an_answer_that_breaks_is_not_followed_by_another(
+    open_connection: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, connection, worker = open_connection()
+    client.sendall(get("/breaks"))
+    assert worker.handle(connection) is False
+    connection.close(graceful=False)
+    received = b""
+    while part := client.recv(65536):
+        received += part
+    assert received.endswith(b"\r\n\r\nbegun")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+def test_a_worker_makes_place_after_its_share(open_connection: Answers) -> None:
+    client, connection, worker = open_connection(max_requests=2)
+    for kept, says in ((True, "keep-alive"), (False, "close")):
+        client.sendall(get("/there"))
+        assert worker.handle(connection) is kept
+        assert read(client)[1]["connection"] == says
+        assert worker.alive is kept
+
+
+def test_settings_with_gunicorns_own_log_and_hooks(open_connection: Answers) -> None:
+    seen: list[str] = []
+    client, connection, worker = open_connection(
+        pre_request=lambda _, request: seen.append(f"before {request.path}"),
+        post_request=lambda _, request, environ, response: seen.append(f"after {response.status} {environ['PATH_INFO']}"),
+        accesslog="-",
+        access_log_format="%(m)s %(U)s %(s)s %(B)s",
+    )
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    worker.log.access_log.addHandler(handler)
+    client.sendall(get("/there"))
+    try:
+        assert worker.handle(connection) is True
+    finally:
+        worker.log.access_log.handlers.clear()
+    assert seen == ["before /there", "after 200 OK /there"]
+    assert lines == ["GET /there 200 4"]
+
+
+def test_tls_is_refused_with_the_cure(open_connection: Answers) -> None:
+    _, _, worker = open_connection()
+    worker.cfg.set("certfile", "/etc/hostname")
+    with pytest.raises(SystemExit, match="let the balancer do that"):
+        Worker.check_config(worker.cfg, worker.log)
