@@ -71,3 +71,12 @@ class Report(msgspec.Struct, frozen=True):
     node_latency: Latency
     #: The last hour, the oldest first.
     history: list[Point]
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: `900 B`, `1.5 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"

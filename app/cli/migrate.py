@@ -7,10 +7,11 @@ import time
 
 import click
 
-from app.cli.nodes import failures, node_of, old_node, parse_size, size_text
+from app.cli.nodes import failures, node_of, old_node, parse_size
 from app.cli.options import UserError, config_option, load_config
 from app.compose import create_nodes, create_records
 from app.migrate import Migration, Summary
+from app.report import size_text
 from app.transfer import Limiter
 
 _SHOWN = 20
@@ -91,7 +92,7 @@ def _show(summary: Summary, target: str, dry_run: bool, took: float) -> None:
     if dry_run:
         click.echo(f"would move {summary.objects} objects, {size_text(summary.bytes)}, to {target}")
     else:
-        rate = size_text(summary.bytes / took) if took > 0 else "0 bytes"
+        rate = size_text(summary.bytes / took) if took > 0 else "0 B"
         click.echo(
             f"moved {summary.objects} objects of {summary.names} names to {target}: {size_text(summary.bytes)} in "
             f"{took:.1f} s, {rate}/s; {summary.there} were there already"

@@ -63,12 +63,3 @@ def parse_age(_: click.Context, __: click.Parameter, value: str) -> float:
     if seconds is None:
         raise click.BadParameter(f"{value!r} is no age: write it as 180d, 12h, 90m or 30s")
     return seconds
-
-
-def size_text(count: float) -> str:
-    """`1.5 GiB`."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -7,10 +7,11 @@ import time
 
 import click
 
-from app.cli.nodes import failures, node_of, old_node, parse_age, size_text
+from app.cli.nodes import failures, node_of, old_node, parse_age
 from app.cli.options import UserError, config_option, load_config
 from app.compose import create_nodes, create_records
 from app.errors import APIError
+from app.report import size_text
 from app.retention import GRACE, collect, still_needed
 from app.retention import expire as expire_records
 from app.retention import purge as purge_node

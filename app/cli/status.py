@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from app.cli.nodes import failures, size_text
+from app.cli.nodes import failures
 from app.cli.options import config_option, load_config
 from app.compose import see
 from app.overview import InstanceState, NodeState, Overview
-from app.report import Latency
+from app.report import Latency, size_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,7 +13,7 @@ from app.overview import InstanceState, NodeState, Overview
 from app.pages.plot import Line, line_plot, number_text
 from app.pages.render import render
 from app.pages.texts import Language, texts
-from app.report import HISTORY, Latency, Point
+from app.report import HISTORY, Latency, Point, size_text
 
 #: Problems in the headline itself; all are listed below it.
 _IN_HEADLINE = 3
@@ -105,14 +105,6 @@ def login_page(language: Language, refused: bool, *, nonce: str, action: str = "
     :param action: the status page, relative to the path at which this one is shown.
     """
     return render("login.html", language, nonce=nonce, refused=refused, action=action)
-
-
-def size_text(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} TiB"
 
 
 def _problems(overview: Overview, language: Language, now: float) -> list[_Problem]:

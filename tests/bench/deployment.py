@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import requests
 
-from tests.stack import REPO, MinIONode, Stack, running, started
+from tests.stack import REPO, MinIONode, Process, Stack, running, started
 
 #: MinIO's counters are up to 10 s late.
 COUNT_DELAY = 11.0
@@ -70,11 +70,21 @@ class LoadGen:
 
 @contextmanager
 def deployment(
-    folder: Path, instances: int = 1, nodes: int = 1, change: Any = lambda _: None, workers: tuple[int, int] | None = None
+    folder: Path,
+    instances: int = 1,
+    nodes: int = 1,
+    change: Any = lambda _: None,
+    workers: tuple[int, int] | None = None,
+    prelude: str = "",
+    settings: str = "",
+    options: tuple[str, ...] = (),
 ) -> Iterator[Stack]:
     """Instances on nodes in turn, behind nginx.
 
     :param workers: processes and threads an instance; the defaults where None.
+    :param prelude: Python that an instance runs before it begins.
+    :param settings: gunicorn's, as Python.
+    :param options: more of `serve`.
     """
     made = {f"m{n}": MinIONode(f"m{n}", folder / f"m{n}") for n in range(1, nodes + 1)}
 
@@ -85,7 +95,16 @@ def deployment(
 
     names = {f"i{n}": f"m{(n - 1) % nodes + 1}" for n in range(1, instances + 1)}
     try:
-        with started(made), running(Stack(folder / "stack", made, names, edit)) as stack:
+        stack = Stack(folder / "stack", made, names, edit)
+        if settings:
+            file = folder / "gunicorn.py"
+            file.write_text(settings)
+            options = (*options, "--settings", str(file))
+        for name, process in stack.instances.items():
+            python, _, _, *command = process.command
+            code = f"{prelude}\nfrom app.cli.main import main\nmain()"
+            stack.instances[name] = Process([python, "-c", code, *command, *options], process.log, process.env)
+        with started(made), running(stack):
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)

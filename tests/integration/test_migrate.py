@@ -234,7 +234,7 @@ def test_status_shows_what_lies_where(tmp_path: Path) -> None:
         assert shown == [("m1", True, 1, 700), ("m2", True, 2, 500)]
         assert [(i["id"], i["node"], i["ready"]) for i in found["instances"]] == [("i1", "m1", True), ("i2", "m2", True)]
         text = run(stack, "status").stdout
-        assert "700 bytes" in text
+        assert "700 B" in text
         assert "58 %" in text
         stack.instances["i2"].stop()
         nodes["m2"].stop()
@@ -453,7 +453,7 @@ def test_expire_removes_names_and_what_no_name_needs(tmp_path: Path, nodes: dict
         assert len(nodes["m1"].keys(bucket="expiring")) == 2
         done = run(stack, "expire", "--older-than", "180d", "--yes")
         assert done.returncode == 0, done.stderr
-        assert "removed 2 names, 1 objects, 900 bytes" in done.stdout
+        assert "removed 2 names, 1 objects, 900 B" in done.stdout
         assert api.get(f"{api.url}/object/u1/old-shared").status_code == 404
         assert api.get(f"{api.url}/object/u1/old-alone").status_code == 404
         assert same(api.get(f"{api.url}/object/u1/young-shared").content, shared)

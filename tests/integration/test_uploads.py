@@ -361,6 +361,20 @@ def test_signatures_as_many_as_asked_for(i1: API) -> None:
     assert i1.ok("auth_sign", {"uploadID": upload_id, "partNumbers": None})["parts"] == []
 
 
+def test_all_10_000_parts_are_signed_in_one_request(api: API) -> None:
+    """Through nginx, at initiate and again; the last of them takes what it was signed for, and no more."""
+    body = initiate_body(b"x", "u1/all-parts", size=10_000 * PART, hash=os.urandom(16).hex(), maxParts=-1)
+    upload = api.ok("initiate_multipart_upload", body)["upload"]
+    assert upload["partSize"] == PART
+    again = api.ok("auth_sign", {"uploadID": upload["uploadID"], "partNumbers": list(range(1, 10_001))})
+    for signed in (upload["sign"], again):
+        assert [p["partNumber"] for p in signed["parts"]] == list(range(1, 10_001))
+        assert len({p["url"] for p in signed["parts"]}) == 10_000
+    last = again["parts"][-1]["url"]
+    assert requests.put(last, data=bytes(PART - 1), timeout=10).status_code == 403
+    assert requests.put(last, data=bytes(PART), timeout=10).status_code == 200
+
+
 def test_the_clients_part_size_is_kept_where_s3_takes_it(i1: API) -> None:
     content = os.urandom(2 * PART)
     size = 6 << 20

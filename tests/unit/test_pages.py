@@ -14,10 +14,10 @@ import pytest
 from app.model import Record
 from app.overview import InstanceState, NodeState, Overview
 from app.pages.plot import Line, line_plot
-from app.pages.status import login_page, size_text, status_page
+from app.pages.status import login_page, status_page
 from app.pages.texts import LANGUAGES, TEXTS, Language, language, texts
 from app.pages.upload import upload_page
-from app.report import Counts, Latency, Point, Report
+from app.report import Counts, Latency, Point, Report, size_text
 from tests.stack import program
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "app/pages/templates"
