@@ -5,6 +5,7 @@ At each of them a thread gives up Python's lock, and gets it back only when no o
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -14,6 +15,8 @@ from gunicorn.http.unreader import Unreader
 
 #: Most bytes of one read; a request with its headers fits.
 _CHUNK = 16 << 10
+#: Most bytes of a request that are kept until the rest has come; 10,000 part hashes take 350 KB.
+MOST_KEPT = 512 << 10
 
 
 class Reader(Unreader):  # type: ignore[misc]  # gunicorn has no types
@@ -23,17 +26,22 @@ class Reader(Unreader):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, client: socket.socket) -> None:
         super().__init__()
         self._client = client
+        #: Whether to wait for what has not come.
+        self.waits = True
 
     def chunk(self, size_hint: int | None = None) -> bytes:
+        if not self.waits:
+            raise BlockingIOError
         return self._client.recv(max(_CHUNK, min(size_hint or 0, 1 << 20)))
 
     def fill(self) -> bytes:
-        """What has come, kept for the parser too; empty where the client has closed.
+        """What has come now, kept for the parser; empty where the client has closed.
 
         :raises OSError: the connection is broken.
         """
         data = self._client.recv(_CHUNK)
-        self.unread(data)
+        self.buf.seek(0, os.SEEK_END)
+        self.buf.write(data)
         return data
 
 
@@ -49,11 +57,44 @@ class Connection:
         self.parser = get_parser(cfg, client, address)
         self.reader = self.parser.unreader = Reader(client)
 
+    @property
+    def kept(self) -> bytes:
+        """What has come of the next request."""
+        held: bytes = self.reader.buf.getvalue()
+        return held
+
+    def skip_body(self) -> bool:
+        """Leave out what nobody has read of a request's body, lest it be read as the next request; whether all of it had
+        come."""
+        self.reader.waits = False
+        try:
+            return self.parser.finish_body() is True
+        except Exception:  # noqa: BLE001 (not all of it, or malformed: the parser's many ways to say so)
+            return False
+        finally:
+            self.reader.waits = True
+
     def close(self, graceful: bool = False) -> None:
         """
         :param graceful: let the client read what was sent, though it may still be sending.
         """
         (util.close_graceful if graceful else util.close)(self.sock)
+
+
+def is_whole(request: bytes) -> bool:
+    """Whether nothing is to be waited for: the request is all there, or will be refused as it is, or its client waits for
+    `100 Continue`."""
+    end = request.find(b"\r\n\r\n")
+    if end < 0:
+        return len(request) > MOST_KEPT
+    head = request[:end].lower()
+    if b"\r\nexpect:" in head:
+        return True
+    at = head.find(b"\r\ncontent-length:")
+    if at < 0:
+        return b"\r\ntransfer-encoding:" not in head or b"0\r\n\r\n" in request[end:] or len(request) > MOST_KEPT
+    length = head[at + 17 :].partition(b"\r\n")[0].strip()
+    return not length.isdigit() or int(length) > MOST_KEPT or len(request) >= end + 4 + int(length)
 
 
 class Response(wsgi.Response):  # type: ignore[misc]

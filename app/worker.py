@@ -3,8 +3,9 @@ HTML page.
 
 gunicorn's own hands each request from its main thread to a pool and back, which costs more than most requests here do. In
 this one the threads wait for readable connections themselves: who gets one answers it, and lets it be waited for again.
-Views take half of the threads at most: a chat list full of thumbnails does not keep an upload waiting. HTTP/1.1 only,
-without TLS: that is the balancer's.
+None waits for the rest of a request: a client that stops in the middle of one keeps no thread. Views take half of the
+threads at most: a chat list full of thumbnails does not keep an upload waiting. HTTP/1.1 only, without TLS: that is the
+balancer's.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ _HOUSEKEEPING = 1.0
 _VIEWS = (b"GET /object/", b"HEAD /object/")
 #: Of a client that went away.
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
-#: Seconds in which the rest of a body that nobody read has to come.
-_REST = 5.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -59,13 +58,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._epoll = select.epoll()
         self._lock = threading.Lock()
         #: Open connections by file descriptor.
-        self._open: dict[int, Any] = {}
-        #: Descriptors of those that nobody works on, and until when they may stay so (monotonic seconds).
+        self._open: dict[int, gunicorn_io.Connection] = {}
+        #: Descriptors of those that nobody works on, between requests or in the middle of one that has not come yet, and
+        #: until when they may stay so (monotonic seconds).
         self._unused: dict[int, float] = {}
         self._ended = False
         #: Views that are being answered, and connections whose view waits for one of them to end.
         self._views = 0
-        self._later: deque[tuple[int, Any]] = deque()
+        self._later: deque[tuple[int, gunicorn_io.Connection]] = deque()
         self._most_views = max(1, self.cfg.threads // 2)
         super().init_process()
 
@@ -141,8 +141,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                         continue
                 self._take(descriptor, connection)
 
-    def _take(self, descriptor: int, connection: Any) -> None:
-        """Read what has come, and answer it, or let a view wait while others are answered."""
+    def _take(self, descriptor: int, connection: gunicorn_io.Connection) -> None:
+        """Read what has come, and answer it when it is a whole request. A view may wait until others are answered."""
         try:
             received = connection.reader.fill()
         except OSError:
@@ -150,8 +150,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not received:
             self._drop(descriptor, connection, graceful=False)
             return
+        request = connection.kept
+        if not gunicorn_io.is_whole(request):
+            self._wait(descriptor, connection, RECEIVE_TIMEOUT)
+            return
         # `/readyz` and the like are not kept waiting by views.
-        if not received.startswith(_VIEWS):
+        if not request.startswith(_VIEWS):
             self._answer(descriptor, connection)
             return
         with self._lock:
@@ -167,35 +171,38 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     return
                 descriptor, connection = self._later.popleft()
 
-    def _answer(self, descriptor: int, connection: Any) -> None:
-        keep = False
+    def _answer(self, descriptor: int, connection: gunicorn_io.Connection) -> None:
+        """Answer the request that has come, and those that came with it, which make no event."""
+        keep, request = True, connection.kept
         try:
-            keep = self.handle(connection) is True
-            # Bytes of the next request that came with this one make no event.
-            while keep and connection.reader.buf.getvalue():
-                keep = self.handle(connection) is True
+            while keep and request and gunicorn_io.is_whole(request):
+                keep = self.handle(connection)
+                request = connection.kept
         except Exception:
             self.log.exception("cannot answer a request")
+            keep = False
         if keep:
-            with self._lock:
-                self._unused[descriptor] = time.monotonic() + (self.cfg.keepalive if self.alive else _LINGER)
-            try:
-                self._epoll.modify(descriptor, _READABLE)
-            except (OSError, ValueError):
-                keep = False
-        if not keep:
+            self._wait(descriptor, connection, RECEIVE_TIMEOUT if request else self.cfg.keepalive if self.alive else _LINGER)
+        else:
             self._drop(descriptor, connection)
 
-    def _drop(self, descriptor: int, connection: Any, graceful: bool = True) -> None:
+    def _wait(self, descriptor: int, connection: gunicorn_io.Connection, seconds: float) -> None:
+        """Let it be waited for what comes next."""
         with self._lock:
-            # gunicorn may have closed it already, and a new connection have its number.
-            if self._open.get(descriptor) is connection:
-                del self._open[descriptor]
-                self._unused.pop(descriptor, None)
+            self._unused[descriptor] = time.monotonic() + seconds
+        try:
+            self._epoll.modify(descriptor, _READABLE)
+        except (OSError, ValueError):
+            self._drop(descriptor, connection)
+
+    def _drop(self, descriptor: int, connection: gunicorn_io.Connection, graceful: bool = True) -> None:
+        with self._lock:
+            del self._open[descriptor]
+            self._unused.pop(descriptor, None)
         # Closing takes it out of the epoll set too.
         connection.close(graceful)
 
-    def handle(self, connection: Any) -> bool:
+    def handle(self, connection: gunicorn_io.Connection) -> bool:
         """Answer one request; whether the connection takes another."""
         request = None
         try:
@@ -209,13 +216,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if not _is_gone(e):
                 self.handle_error(request, connection.sock, connection.client, e)
             return False
-        try:
-            # What nobody read of the body is not the next request.
-            return connection.parser.finish_body(deadline=time.monotonic() + _REST) is True
-        except Exception:  # noqa: BLE001 (whatever it is, the answer has been sent)
-            return False
+        return connection.skip_body()
 
-    def handle_request(self, request: Any, connection: Any) -> bool:
+    def handle_request(self, request: Any, connection: gunicorn_io.Connection) -> bool:
         """gunicorn's own, without what this worker has no use for."""
         response, environ = None, {}
         begun = datetime.now()
@@ -254,12 +257,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.alive = False
 
     def _close_unused(self, now: float) -> None:
+        """Close what has waited for too long, and tell who stopped in the middle of a request."""
         with self._lock:
             late = [descriptor for descriptor, until in self._unused.items() if until < now]
+            # Threads that are all busy have not seen yet what came.
+            late = [descriptor for descriptor in late if not _has_more(self._open[descriptor])]
             connections = [self._open.pop(descriptor) for descriptor in late]
             for descriptor in late:
                 del self._unused[descriptor]
         for connection in connections:
+            if connection.kept:
+                self.handle_error(None, connection.sock, connection.client, TimeoutError())
             connection.close()
 
     def _drain(self) -> None:
@@ -269,8 +277,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         end = time.monotonic() + self.cfg.graceful_timeout
         linger = time.monotonic() + _LINGER
         with self._lock:
-            for descriptor in self._unused:
-                self._unused[descriptor] = min(self._unused[descriptor], linger)
+            for descriptor, until in self._unused.items():
+                # One in the middle of a request has its time.
+                if not self._open[descriptor].kept:
+                    self._unused[descriptor] = min(until, linger)
         while self._open and time.monotonic() < end:
             self.notify()
             self._close_unused(time.monotonic())
@@ -285,7 +295,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             error, status = ArgsError("the URL is too long"), "414 URI Too Long"
         elif isinstance(exc, http.LimitRequestHeaders):
             error, status = ArgsError("the headers are too large"), "431 Request Header Fields Too Large"
-        elif isinstance(exc, BlockingIOError):
+        elif isinstance(exc, (BlockingIOError, TimeoutError)):
             error, status = (
                 ArgsError(f"the rest of the request did not come within {RECEIVE_TIMEOUT} s"),
                 "408 Request Timeout",
@@ -300,6 +310,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         )
         with contextlib.suppress(OSError):
             client.sendall(head.encode() + body)
+
+
+def _has_more(connection: gunicorn_io.Connection) -> bool:
+    """Something has come that nobody has read, or its end."""
+    try:
+        connection.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _is_gone(error: Exception) -> bool:

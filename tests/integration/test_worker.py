@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ import psutil
 import pytest
 import requests
 
-from app.worker import Worker
 from tests.stack import MinIONode, Process, Stack, running, started, wait_for
 
 
@@ -162,27 +160,3 @@ def test_views_that_hang_keep_neither_uploads_nor_checks_waiting(tmp_path: Path)
                 assert {view.result().status_code for view in hanging} <= {302, 503}
         finally:
             node.process.signal(signal.SIGCONT)
-
-
-def test_a_connection_that_gunicorn_closed_does_not_take_a_new_one_with_it() -> None:
-    """Its descriptor's number may belong to a new connection by the time that its answer is done."""
-
-    class Connection:
-        closed = False
-
-        def close(self, graceful: bool = False) -> None:
-            self.closed = True
-
-    worker = Worker.__new__(Worker)
-    worker._lock, worker.alive = threading.Lock(), True
-    old, new = Connection(), Connection()
-    worker._open, worker._unused = {7: old}, {}
-
-    def handle(_: Any) -> bool:
-        worker._open[7], worker._unused[7] = new, 1.0
-        return False
-
-    worker.handle = handle
-    worker._answer(7, old)
-    assert (worker._open, worker._unused) == ({7: new}, {7: 1.0})
-    assert (old.closed, new.closed) == (True, False)

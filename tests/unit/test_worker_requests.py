@@ -7,6 +7,7 @@ import logging
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -269,3 +270,37 @@ def test_tls_is_refused_with_the_cure(open_connection: Answers) -> None:
     worker.cfg.set("certfile", "/etc/hostname")
     with pytest.raises(SystemExit, match="let the balancer do that"):
         Worker.check_config(worker.cfg, worker.log)
+
+
+WHOLE = post(b"12345")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "whole"),
+    [
+        (WHOLE, True),
+        *[(WHOLE[:n], False) for n in range(len(WHOLE))],
+        (WHOLE + b"POST", True),
+        (get("/there"), True),
+        (post(b"").replace(b"Content-Length", b"content-length"), True),
+        (post(b"", "Expect: 100-continue", length=5), True),
+        (post(b"5\r\nhello\r\n", "Transfer-Encoding: chunked"), False),
+        (post(b"5\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), True),
+        # To be refused as they are.
+        (post(b"", length=MAX_BODY + 1), True),
+        (post(b"", "Content-Length: five"), True),
+        (b"GET /" + b"a" * gunicorn_io.MOST_KEPT, True),
+    ],
+)
+def test_a_thread_is_given_to_whole_requests(request_bytes: bytes, whole: bool) -> None:
+    assert gunicorn_io.is_whole(request_bytes) is whole
+
+
+def test_a_body_that_has_not_come_is_not_waited_for(open_connection: Answers) -> None:
+    """After the answer; the connection is closed instead."""
+    client, connection, worker = open_connection()
+    client.sendall(post(b"begun", length=MAX_BODY + 1))
+    start = time.monotonic()
+    assert worker.handle(connection) is False
+    assert time.monotonic() - start < 4
+    assert read(client)[0] == 413
