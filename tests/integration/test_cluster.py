@@ -42,6 +42,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, cluster: MinIOCluster) -> It
     """Two instances on the cluster, behind an nginx that pins nobody."""
     folder = tmp_path_factory.mktemp("stack")
     with running(Stack(folder, {"c1": cluster}, {"i1": "c1", "i2": "c1"}, balancer=random_pinning)) as made:
+        # Its processes have only just found each other.
+        settle(made.api(), "u1/ready")
         yield made
 
 
@@ -68,10 +70,6 @@ def test_uploads_without_any_pinning(stack: Stack, size: int) -> None:
         if n >= 11 and both <= seen:
             break
     assert both <= seen
-
-
-def upload_until(api: API, name: str) -> str:
-    return str(wait_for(name, lambda: try_upload(api, name), timeout=30))
 
 
 def settle(api: API, name: str) -> None:
@@ -126,7 +124,7 @@ def test_one_process_of_four_may_die_and_three_may_not(stack: Stack, cluster: Mi
         process.start()
     cluster.wait()
     wait_for("the cluster to be used again", lambda: requests.get(f"{stack.instance_url('i1')}/readyz", timeout=5).ok, 60)
-    upload_until(api, "u1/back")
+    settle(api, "u1/back")
     assert same(api.get(url).content, content)
 
 
@@ -137,6 +135,7 @@ def test_one_endpoint_behind_a_balancer(tmp_path: Path, cluster: MinIOCluster) -
         node["endpoint"] = cluster.urls[1]
 
     with running(Stack(tmp_path / "s", {"c1": cluster}, {"i1": "c1"}, one)) as stack:
+        settle(stack.api(), "u1/before-one-endpoint")
         content = os.urandom(3000)
         assert same(stack.api().get(stack.api().upload(content, "u1/one-endpoint")).content, content)
 
