@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import psutil
 import requests
+import yaml
 
 from tests.stack import REPO, MinIONode, Process, Stack, running, started
 
@@ -75,16 +77,10 @@ def deployment(
     nodes: int = 1,
     change: Any = lambda _: None,
     workers: tuple[int, int] | None = None,
-    prelude: str = "",
-    settings: str = "",
-    options: tuple[str, ...] = (),
 ) -> Iterator[Stack]:
     """Instances on nodes in turn, behind nginx.
 
     :param workers: processes and threads an instance; the defaults where None.
-    :param prelude: Python that an instance runs before it begins.
-    :param settings: gunicorn's, as Python.
-    :param options: more of `serve`.
     """
     made = {f"m{n}": MinIONode(f"m{n}", folder / f"m{n}") for n in range(1, nodes + 1)}
 
@@ -95,38 +91,70 @@ def deployment(
 
     names = {f"i{n}": f"m{(n - 1) % nodes + 1}" for n in range(1, instances + 1)}
     try:
-        stack = Stack(folder / "stack", made, names, edit)
-        if settings:
-            file = folder / "gunicorn.py"
-            file.write_text(settings)
-            options = (*options, "--settings", str(file))
-        for name, process in stack.instances.items():
-            python, _, _, *command = process.command
-            code = f"{prelude}\nfrom app.cli.main import main\nmain()"
-            stack.instances[name] = Process([python, "-c", code, *command, *options], process.log, process.env)
-        with started(made), running(stack):
+        with started(made), running(Stack(folder / "stack", made, names, edit)) as stack:
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def groups(stack: Stack) -> dict[str, list[psutil.Process]]:
-    """Processes by what they are: instances, nginx, MinIO, with their children."""
+@contextmanager
+def changed(
+    stack: Stack,
+    instance: str,
+    prelude: str = "",
+    settings: str = "",
+    options: tuple[str, ...] = (),
+    change: Any = lambda _: None,
+) -> Iterator[None]:
+    """An instance that runs otherwise for a while.
 
-    def tree(pid: int) -> list[psutil.Process]:
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
+    :param prelude: Python that it runs before it begins.
+    :param settings: gunicorn's, as Python.
+    :param options: more of `serve`.
+    :param change: of its instances.yaml.
+    """
+    usual = stack.instances[instance]
+    document = yaml.safe_load(stack.config.read_text())
+    change(document)
+    # Relative paths in it are relative to its folder.
+    file = stack.config.with_name("changed.yaml")
+    file.write_text(yaml.safe_dump(document))
+    if settings:
+        (stack.folder / "gunicorn.py").write_text(settings)
+        options = (*options, "--settings", str(stack.folder / "gunicorn.py"))
+    code = f"{prelude}\nfrom app.cli.main import main\nmain()"
+    other = Process([sys.executable, "-c", code, "serve", instance, "--config", str(file), *options], usual.log, usual.env)
+    usual.stop()
+    stack.instances[instance] = other
+    try:
+        other.start()
+        stack.wait_ready(instance)
+        yield
+    finally:
+        other.stop()
+        stack.instances[instance] = usual
+        usual.start()
+        stack.wait_ready(instance)
 
-    assert stack.balancer is not None
-    return {
-        "instances": [p for i in stack.instances.values() for p in tree(i.pid)],
-        "nginx": tree(stack.balancer.pid),
-        "MinIO": [p for n in stack.nodes.values() for p in tree(n.process.pid)],
-    }
+
+def _tree(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def cpu_of(*pids: int) -> float:
+    """Seconds of these processes and their children so far."""
+    return sum(sum(p.cpu_times()[:2]) for pid in pids for p in _tree(pid))
 
 
 def cpu_seconds(stack: Stack) -> dict[str, float]:
-    return {name: sum(sum(p.cpu_times()[:2]) for p in processes) for name, processes in groups(stack).items()}
+    """By what they are."""
+    assert stack.balancer is not None
+    return {
+        "instances": cpu_of(*(i.pid for i in stack.instances.values())),
+        "nginx": cpu_of(stack.balancer.pid),
+        "MinIO": cpu_of(*(n.process.pid for n in stack.nodes.values())),
+    }
 
 
 def memory(stack: Stack, instance: str) -> tuple[float, list[float]]:

@@ -1,4 +1,4 @@
-"""Ways to run an instance without one of the things that make it fast, as arguments of `deployment`."""
+"""Ways to run an instance without one of the things that make it fast, or cost, as arguments of `changed`."""
 
 from __future__ import annotations
 
@@ -60,15 +60,14 @@ def _remember_no_token(document: dict[str, Any]) -> None:
 
 
 STEPS: dict[str, dict[str, Any]] = {
-    "as it is": {},
-    "small files by multipart of one part": {"prelude": _MULTIPART},
-    "gunicorn's own threaded worker": {"settings": 'worker_class = "gthread"\n'},
-    "gunicorn's parser in Python": {"settings": 'http_parser = "python"\n'},
-    "signing keys derived for each request": {"prelude": _KEY_EACH_TIME},
-    "hmac.digest, which gives up Python's lock": {"prelude": _HMAC_DIGEST},
-    "each part signed alone": {"prelude": _PARTS_ALONE},
-    "tokens verified at each request": {"change": _remember_no_token},
-    "records by SQLAlchemy's own execution": {"prelude": _SQLALCHEMY},
-    "no metrics (a cost, not a gain)": {"prelude": _NO_METRICS},
-    "no request log (a cost, not a gain)": {"options": ("--no-request-log",)},
+    "write-once PUTs: a multipart upload of one part instead": {"prelude": _MULTIPART},
+    "our worker: gunicorn's threaded one instead": {"settings": 'worker_class = "gthread"\n'},
+    "gunicorn_h1c: gunicorn's parser in Python instead": {"settings": 'http_parser = "python"\n'},
+    "signing keys kept for the day: derived for each request instead": {"prelude": _KEY_EACH_TIME},
+    "HMAC that keeps Python's lock: hmac.digest instead": {"prelude": _HMAC_DIGEST},
+    "parts signed together: each alone instead": {"prelude": _PARTS_ALONE},
+    "tokens remembered: verified at each request instead": {"change": _remember_no_token},
+    "hot statements past SQLAlchemy: its own execution instead": {"prelude": _SQLALCHEMY},
+    "metrics (which only cost)": {"prelude": _NO_METRICS},
+    "the request log (which only costs)": {"options": ("--no-request-log",)},
 }
