@@ -29,7 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from app import gunicorn_io, wire
 from app.errors import APIError, ArgsError, InternalError
 
-#: Seconds of silence within a request, and as the kernel takes them (struct timeval).
+#: Seconds of silence within a request or its answer, and as the kernel takes them (struct timeval).
 RECEIVE_TIMEOUT = 20
 _TIMEVAL = struct.pack("ll", RECEIVE_TIMEOUT, 0)
 #: One event for one thread; the connection is waited for again only after its answer.
@@ -116,9 +116,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             time.sleep(0.1)
             return
         client.setblocking(True)
-        # A client that stops in the middle of its headers or body must not keep a thread.
+        # For what a thread does wait for: a large body, one after `100 Continue`, a client that does not read its answer.
         with contextlib.suppress(OSError):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL)
         connection = gunicorn_io.Connection(self.cfg, client, address, listener.getsockname())
         descriptor = client.fileno()
         with self._lock:
@@ -197,7 +198,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _drop(self, descriptor: int, connection: gunicorn_io.Connection, graceful: bool = True) -> None:
         with self._lock:
-            del self._open[descriptor]
+            self._open.pop(descriptor, None)
             self._unused.pop(descriptor, None)
         # Closing takes it out of the epoll set too.
         connection.close(graceful)
@@ -213,7 +214,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             # The client has gone, or wants no more.
             return False
         except Exception as e:  # noqa: BLE001 (logged there)
-            if not _is_gone(e):
+            if not (isinstance(e, OSError) and e.errno in _GONE):
                 self.handle_error(request, connection.sock, connection.client, e)
             return False
         return connection.skip_body()
@@ -242,13 +243,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     pieces.close()
             return not response.should_close()
         except Exception as e:
-            if response is None or not response.headers_sent or _is_gone(e):
+            if response is None or not response.headers_sent:
                 raise
             # Another answer on the same connection would be read as part of this one.
-            self.log.exception("cannot finish an answer")
+            if not isinstance(e, OSError):
+                self.log.exception("cannot finish an answer")
             return False
         finally:
-            self.cfg.post_request(self, request, environ, response)
+            try:
+                self.cfg.post_request(self, request, environ, response)
+            except Exception:
+                self.log.exception("post_request of gunicorn's settings failed")
 
     def _count_request(self) -> None:
         self.nr += 1
@@ -267,6 +272,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 del self._unused[descriptor]
         for connection in connections:
             if connection.kept:
+                # This thread waits for nobody.
+                connection.sock.setblocking(False)
                 self.handle_error(None, connection.sock, connection.client, TimeoutError())
             connection.close()
 
@@ -321,11 +328,6 @@ def _has_more(connection: gunicorn_io.Connection) -> bool:
     except OSError:
         pass
     return True
-
-
-def _is_gone(error: Exception) -> bool:
-    """It says no more than that the client is not there."""
-    return isinstance(error, OSError) and error.errno in _GONE
 
 
 class _NoPool:

@@ -37,6 +37,9 @@ def other(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     if path == "/pieces":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"one", b"", b"two"]
+    if path == "/large":
+        start_response("200 OK", [("Content-Length", str(8 << 20))])
+        return [bytes(8 << 20)]
     start_response("200 OK", [("Content-Length", "4")])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"here"]
 
@@ -47,7 +50,7 @@ def open_connection() -> Iterator[Answers]:
 
     def make(timeout: float = 5.0, **settings: Any) -> tuple[socket.socket, gunicorn_io.Connection, Worker]:
         """
-        :param timeout: seconds of silence that end a request.
+        :param timeout: seconds of silence that end a request or an answer.
         """
         cfg = Config()
         for name, value in settings.items():
@@ -55,7 +58,8 @@ def open_connection() -> Iterator[Answers]:
         client, server = socket.socketpair()
         sockets.extend((client, server))
         client.settimeout(5)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(timeout), int(timeout % 1 * 1e6)))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            server.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(timeout), int(timeout % 1 * 1e6)))
         worker = Worker.__new__(Worker)
         worker.cfg, worker.log, worker.alive, worker.nr = cfg, Logger(cfg), True, 0
         worker.max_requests = cfg.max_requests or 10**9
@@ -158,6 +162,26 @@ def test_a_client_that_does_not_wait_for_its_answer(open_connection: Answers, ca
     client.close()
     assert worker.handle(connection) is False
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_a_client_that_does_not_read_its_answer(open_connection: Answers, caplog: pytest.LogCaptureFixture) -> None:
+    client, connection, worker = open_connection(timeout=0.2)
+    client.sendall(get("/large"))
+    start = time.monotonic()
+    assert worker.handle(connection) is False
+    assert time.monotonic() - start < 4
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_a_hook_that_fails_after_the_answer(open_connection: Answers) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError
+
+    client, connection, worker = open_connection(post_request=lambda worker, request, environ, response: fails())
+    for _ in range(2):
+        client.sendall(get("/there"))
+        assert worker.handle(connection) is True
+        assert read(client)[2] == b"here"
 
 
 def test_a_client_that_stops_in_its_headers(open_connection: Answers) -> None:
@@ -304,3 +328,25 @@ def test_a_body_that_has_not_come_is_not_waited_for(open_connection: Answers) ->
     assert worker.handle(connection) is False
     assert time.monotonic() - start < 4
     assert read(client)[0] == 413
+
+
+def test_what_waited_for_too_long(open_connection: Answers) -> None:
+    """Half a request is told why, silence is not; what has just come is left to the threads."""
+    worker: Worker | None = None
+    opened = {}
+    for n, sent in enumerate((b"GET / HT", b"", get("/there"))):
+        client, connection, worker = open_connection()
+        client.sendall(sent)
+        if n == 0:
+            connection.reader.fill()
+        opened[n] = (client, connection)
+    assert worker is not None
+    worker._lock = threading.Lock()
+    worker._open = {n: connection for n, (_, connection) in opened.items()}
+    worker._unused = dict.fromkeys(opened, 100.0)
+    worker._close_unused(99.0)
+    assert len(worker._open) == 3
+    worker._close_unused(101.0)
+    assert read(opened[0][0])[0] == 408
+    assert [opened[n][0].recv(1) for n in (0, 1)] == [b"", b""]
+    assert (list(worker._open), list(worker._unused)) == ([2], [2])
