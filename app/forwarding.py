@@ -27,8 +27,9 @@ _ANSWER_HEADERS = (
     "Set-Cookie",
     "Retry-After",
     "Location",
-    "Cache-Control",
+    # Before Cache-Control: nginx before 1.23 takes the first of the two.
     "X-Accel-Expires",
+    "Cache-Control",
     "X-OpenIM-Direct-Thumbnail",
 )
 

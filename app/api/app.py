@@ -1,4 +1,4 @@
-"""The Flask application: routes are added here, and every answer leaves through here."""
+"""The WSGI application: the object API, Flask for the rest, and every answer leaves through here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter
 
-from app import trail, wire
+from app import trail
 from app.api import call, health, objects, openapi, status
 from app.api.observe import observed
 from app.errors import APIError, InternalError
@@ -39,13 +38,6 @@ _COMMON = {
 }
 
 
-class _AnyConverter(BaseConverter):
-    """The rest of a path, whatever it holds: names may begin with a slash, and hold newlines."""
-
-    regex = r"(?s:.*)"
-    part_isolating = False
-
-
 class _PlainRequest(Request):
     max_content_length = call.MAX_BODY
 
@@ -60,10 +52,8 @@ def create_app(services: Services) -> Flask:
     app = Flask("openim-direct", static_folder=None)
     app.request_class = _PlainRequest
     app.response_class = _PlainResponse
-    app.url_map.converters["any_path"] = _AnyConverter
-    # Otherwise `//` in a name is answered with a redirect to another name.
+    # A redirect to another path is not v3.4.0's answer to any.
     app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = True
 
     @app.before_request
     def preflight() -> Response | None:
@@ -75,11 +65,10 @@ def create_app(services: Services) -> Flask:
     app.register_error_handler(APIError, _failed)
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _crashed)
-    posts = objects.add_routes(app, services)
     health.add_routes(app, services)
     openapi.add_routes(app)
     status.add_routes(app, services)
-    app.wsgi_app = call.before(app.wsgi_app, posts)  # type: ignore[method-assign,assignment]
+    app.wsgi_app = call.before(app.wsgi_app, *objects.handlers(services))  # type: ignore[method-assign,assignment]
     app.wsgi_app = _with_headers(app.wsgi_app, services.instance.id, services.deployment.cors_origins)  # type: ignore[method-assign,assignment]
     app.wsgi_app = observed(app.wsgi_app, services, services.request_log)  # type: ignore[method-assign,assignment]
     return app
@@ -113,15 +102,8 @@ def _with_headers(wsgi_app: WSGIApplication, instance_id: str, origins: tuple[st
 
 
 def _failed(error: APIError) -> Response:
-    """The envelope for a POST, v3.4.0's text for a GET."""
-    if request.method == "POST":
-        reply = call.failed(error)
-        return Response(reply.body, reply.status, reply.headers)
-    trail.set_code(error.code)
-    response = Response(wire.failure_text(error), error.get_status, content_type="application/json")
-    if error.retry_after is not None and response.status_code == 503:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
+    reply = call.failed(error) if request.method == "POST" else call.failed_view(error)
+    return Response(reply.body, reply.status, reply.headers)
 
 
 def _refused(error: HTTPException) -> Response:

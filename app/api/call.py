@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from app import metrics, trail, wire
 from app.errors import APIError, BodyError, BodyIncomplete, BodyTooLarge, InternalError
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 #: Bytes; 10,000 part hashes take 350 KB.
 MAX_BODY = 1 << 20
 _JSON = "application/json"
+#: How the paths of the object API begin.
+OBJECT = "/object/"
 
 
 class Call:
@@ -75,6 +78,21 @@ class Call:
         return self._body
 
     @property
+    def path(self) -> str:
+        """Decoded once. WSGI's has a character for each byte."""
+        return str(self.environ["PATH_INFO"]).encode("latin-1", "replace").decode("utf-8", "replace")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The first value of each parameter."""
+        text = self.environ.get("QUERY_STRING")
+        found: dict[str, str] = {}
+        if text:
+            for name, value in parse_qsl(text, keep_blank_values=True, errors="replace"):
+                found.setdefault(name, value)
+        return found
+
+    @property
     def raw_uri(self) -> str:
         """Path and query as the client sent them."""
         return str(self.environ.get("RAW_URI", ""))
@@ -101,8 +119,16 @@ def too_large() -> BodyTooLarge:
 
 def failed(error: APIError) -> Reply:
     """The envelope of a POST's failure."""
+    return _failed(error, Reply(wire.failure(error), error.post_status))
+
+
+def failed_view(error: APIError) -> Reply:
+    """v3.4.0's text of a GET's failure."""
+    return _failed(error, Reply(wire.failure_text(error).encode(), error.get_status))
+
+
+def _failed(error: APIError, reply: Reply) -> Reply:
     trail.set_code(error.code)
-    reply = Reply(wire.failure(error), error.post_status)
     if error.retry_after is not None and reply.status == 503:
         reply.headers.append(("Retry-After", str(error.retry_after)))
     return reply
@@ -116,23 +142,47 @@ def crash(method: str, path: str, error: Exception) -> InternalError:
     return InternalError(f"internal error; the server's log has it under operationID {operation!r}")
 
 
-def before(wsgi_app: WSGIApplication, posts: dict[str, Callable[[Call], Reply]]) -> WSGIApplication:
-    """Answer POSTs to these paths; the rest is Flask's."""
+Handler = Callable[[Call], Reply]
+
+
+def before(wsgi_app: WSGIApplication, posts: Mapping[str, Handler], view: Handler) -> WSGIApplication:
+    """Answer the object API; the rest is Flask's.
+
+    :param posts: by path.
+    :param view: for GET and HEAD of any object.
+    """
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        handle = posts.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        handle: Handler | None = None
+        if method == "POST":
+            handle, failure = posts.get(path), failed
+        elif method in ("GET", "HEAD") and view_at(path) >= 0:
+            handle, failure = view, failed_view
         if handle is None:
             return wsgi_app(environ, start_response)
         try:
             reply = handle(Call(environ))
         except APIError as e:
-            reply = failed(e)
-        except Exception as e:  # noqa: BLE001 (the last place: logged with its stack, answered with the envelope)
-            reply = failed(crash("POST", environ["PATH_INFO"], e))
+            reply = failure(e)
+        except Exception as e:  # noqa: BLE001 (the last place: logged with its stack, answered in OpenIM's form)
+            reply = failure(crash(method, path, e))
         start_response(_STATUS.get(reply.status) or f"{reply.status} Unknown", reply.headers)
-        return [reply.body]
+        return [] if method == "HEAD" else [reply.body]
 
     return wrapped
+
+
+def view_at(path: str) -> int:
+    """Where an object's name begins in the path of a view, `/object/<name>` or `/i/<instance>/object/<name>`; negative where
+    it is none."""
+    if path.startswith(OBJECT):
+        return len(OBJECT)
+    if path.startswith("/i/"):
+        at = path.find("/", 3)
+        if at > 3 and path.startswith(OBJECT, at):
+            return at + len(OBJECT)
+    return -1
 
 
 _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}

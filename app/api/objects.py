@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from flask import Flask, Response, request
 
 from app import metrics, pinning, trail, uploads, wire
-from app.api.call import Call, Reply
+from app.api.call import OBJECT, Call, Handler, Reply, view_at
 from app.auth import Identity
 from app.downloads import ElsewhereError, NotMadeError
 from app.errors import APIError, ArgsError, NetworkError, RecordNotFoundError
@@ -22,14 +21,13 @@ from app.services import Services
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 Answer = msgspec.Struct | Reply
-_PREFIX = "/object/"
 
 
-def add_routes(app: Flask, services: Services) -> dict[str, Callable[[Call], Reply]]:
-    """Add the views to Flask; the POST routes by path, for who answers those before it."""
+def handlers(services: Services) -> tuple[dict[str, Handler], Handler]:
+    """What answers the POST routes, by path, and views of objects."""
     deployment, instance = services.deployment, services.instance
 
-    def post(shape: type[RequestT], view: Callable[[Call, Identity, RequestT], Answer]) -> Callable[[Call], Reply]:
+    def post(shape: type[RequestT], view: Callable[[Call, Identity, RequestT], Answer]) -> Handler:
         """A POST route in v3.4.0's order of checks: operationID, token, body."""
 
         def handle(call: Call) -> Reply:
@@ -167,33 +165,32 @@ def add_routes(app: Flask, services: Services) -> dict[str, Callable[[Call], Rep
     # A record may be a second old already, in a worker's cache.
     kept = deployment.views.cache - 1
 
-    def view(rest: str) -> Response:
-        call = Call(request.environ)
-        name = _requested_name(call, rest)
+    def view(call: Call) -> Reply:
+        name = _requested_name(call)
         try:
-            return shown(name, here=forwarded_by(call) is not None)
+            return shown(call, name, here=forwarded_by(call) is not None)
         except ElsewhereError as e:
             return redirect(elsewhere(call, e.node))
         except NotMadeError as e:
-            shows = forward_or(call, e.node, lambda: shown(name, here=True))
-            return Response(shows.body, shows.status, shows.headers) if isinstance(shows, Reply) else shows
+            return forward_or(call, e.node, lambda: shown(call, name, here=True))
 
-    def shown(name: str, here: bool) -> Response:
-        found = services.downloads.view(name, request.args, request.method, here)
-        response = redirect(found.url, keep=not found.instead)
+    def shown(call: Call, name: str, here: bool) -> Reply:
+        found = services.downloads.view(name, call.query, call.method, here)
+        reply = redirect(found.url, keep=not found.instead)
         if found.instead:
             # The thumbnail may be there the next time.
-            response.headers["X-OpenIM-Direct-Thumbnail"] = found.instead
-        return response
+            reply.headers.append(("X-OpenIM-Direct-Thumbnail", found.instead))
+        return reply
 
-    def redirect(location: str, keep: bool = True) -> Response:
-        # Browsers ask again, since a name may be uploaded again; what they keep is the content, by its signed URL.
-        headers = {"Location": location, "Cache-Control": "no-cache"}
+    def redirect(location: str, keep: bool = True) -> Reply:
+        reply = Reply(b"", 302)
         if kept > 0 and keep:
             # nginx's own header for itself, which it takes off: for some seconds it answers without asking. It stands
             # first, since nginx before 1.23 takes the first of the two.
-            headers = {"X-Accel-Expires": str(kept), **headers}
-        return Response(status=302, headers=headers, content_type="application/json")
+            reply.headers.append(("X-Accel-Expires", str(kept)))
+        # Browsers ask again, since a name may be uploaded again; what they keep is the content, by its signed URL.
+        reply.headers += [("Location", location), ("Cache-Control", "no-cache")]
+        return reply
 
     def elsewhere(call: Call, node_id: str) -> str:
         """The same view at an instance that holds keys for the node."""
@@ -212,28 +209,26 @@ def add_routes(app: Flask, services: Services) -> dict[str, Callable[[Call], Rep
         "complete_form_data": complete_form_data,
         "access_url": access_url,
     }
-    app.add_url_rule(_PREFIX + "<any_path:rest>", "view", view, methods=["GET"])
-    # A URL that names an instance, perhaps one that is gone, shows its object at any other that it reaches unstripped.
-    app.add_url_rule(f"/i/<_instance>{_PREFIX}<any_path:rest>", "prefixed_view", lambda _instance, rest: view(rest))
-    return {_PREFIX + route: post(shape, views[route]) for route, (shape, _) in wire.ROUTES.items()}
+    return {OBJECT + route: post(shape, views[route]) for route, (shape, _) in wire.ROUTES.items()}, view
 
 
 def _target(call: Call) -> str:
     """Path and query as the client sent them, without what stands before `/object/`."""
     raw = call.raw_uri
-    return raw[max(0, raw.find(_PREFIX)) :]
+    return raw[max(0, raw.find(OBJECT)) :]
 
 
-def _requested_name(call: Call, rest: str) -> str:
+def _requested_name(call: Call) -> str:
     """The name in the path, decoded once from what the client sent: WSGI's own decoding loses bytes that are not UTF-8.
+    A URL that names an instance, perhaps one that is gone, shows its object at any other that it reaches unstripped.
 
     :raises RecordNotFoundError: no UTF-8; no such name can have been uploaded.
     """
     path = call.raw_uri.partition("?")[0]
-    start = path.find(_PREFIX)
+    start = path.find(OBJECT)
     if start < 0:
-        return rest
+        return call.path[view_at(call.path) :]
     try:
-        return unquote_to_bytes(path[start + len(_PREFIX) :]).decode()
+        return unquote_to_bytes(path[start + len(OBJECT) :]).decode()
     except UnicodeDecodeError:
         raise RecordNotFoundError from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--out", type=Path, default=Path("soak"), help="OUT.csv and OUT.png are written")
     arguments = parser.parse_args()
+    # So that what it started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="openim-direct-soak-") as folder:
         sys.exit(soak(Path(folder), arguments.minutes, arguments.out))
 

@@ -16,7 +16,8 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from app import gunicorn_io
-from app.api.call import MAX_BODY, Call, Reply, before
+from app.api.call import MAX_BODY, Call, Reply, before, view_at
+from app.errors import ArgsError
 from app.worker import Worker
 
 Answers = Callable[..., tuple[socket.socket, "gunicorn_io.Connection", Worker]]
@@ -24,6 +25,12 @@ Answers = Callable[..., tuple[socket.socket, "gunicorn_io.Connection", Worker]]
 
 def echo(call: Call) -> Reply:
     return Reply(b'{"took":%d}' % len(call.body()))
+
+
+def see(call: Call) -> Reply:
+    if call.query.get("type") == "odd":
+        raise ArgsError("invalid query type")
+    return Reply(json.dumps([call.path, call.query]).encode(), 302)
 
 
 def other(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -63,7 +70,7 @@ def open_connection() -> Iterator[Answers]:
         worker = Worker.__new__(Worker)
         worker.cfg, worker.log, worker.alive, worker.nr = cfg, Logger(cfg), True, 0
         worker.max_requests = cfg.max_requests or 10**9
-        worker.wsgi = before(other, {"/object/echo": echo})
+        worker.wsgi = before(other, {"/object/echo": echo}, see)
         return client, gunicorn_io.Connection(cfg, server, ("127.0.0.1", 9), ("127.0.0.1", 80)), worker
 
     yield make
@@ -134,6 +141,50 @@ def test_a_head_has_no_body(open_connection: Answers) -> None:
     assert connection.reader.buf.getvalue() == get("/there")
     assert worker.handle(connection) is True
     assert read(client)[2] == b"here"
+
+
+def test_views(open_connection: Answers) -> None:
+    client, connection, worker = open_connection()
+    path = "/object/u1/%E7%8C%AB%2F%3F.png?type=image&width=&type=x&height=%31+0"
+    for prefix in ("", "/i/i1"):
+        client.sendall(get(prefix + path))
+        assert worker.handle(connection) is True
+        status, _, body = read(client)
+        query = {"type": "image", "width": "", "height": "1 0"}
+        assert (status, json.loads(body)) == (302, [f"{prefix}/object/u1/猫/?.png", query])
+        client.sendall(get(prefix + path, "HEAD"))
+        assert worker.handle(connection) is True
+        head = client.recv(65536)
+        assert head.startswith(b"HTTP/1.1 302 ")
+        # A GET's length, and no body.
+        assert head.endswith(b"Content-Length: %d\r\n\r\n" % len(body))
+    client.sendall(get("/object/x?type=odd"))
+    assert worker.handle(connection) is True
+    assert read(client)[::2] == (400, b": 1001 ArgsError invalid query type: 1001 ArgsError")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/object/", ""),
+        ("/object/a/b", "a/b"),
+        ("/object//a", "/a"),
+        ("/object/object/a", "object/a"),
+        ("/i/i1/object/a", "a"),
+        ("/i/i1/object/", ""),
+        ("/i/i1/object/i/i2/object/a", "i/i2/object/a"),
+        ("/object", None),
+        ("/objects/a", None),
+        ("/i//object/a", None),
+        ("/i/a/b/object/a", None),
+        ("/i/object/a", None),
+        ("/i/i1/objects/a", None),
+        ("/", None),
+    ],
+)
+def test_where_a_view_names_its_object(path: str, name: str | None) -> None:
+    at = view_at(path)
+    assert (path[at:] if at >= 0 else None) == name
 
 
 def test_a_body_that_nobody_asked_for_is_not_the_next_request(open_connection: Answers) -> None:
