@@ -133,6 +133,17 @@ def test_serve_refuses_to_start(tmp_path: Path, change: dict[str, Any], says: st
     assert "hidden-value" not in done.stderr
 
 
+def test_serve_speaks_no_tls(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    made = Stack(tmp_path / "s", nodes, {"i1": "m1"}, balancer=None)
+    settings = tmp_path / "gunicorn.py"
+    settings.write_text(f"certfile = keyfile = {str(settings)!r}\n")
+    command = [*made.instances["i1"].command, "--settings", str(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPO, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "an instance speaks no TLS: let the balancer do that (balancer.certificate in instances.yaml)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_serve_says_which_port_is_taken(tmp_path: Path, stack: Stack) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app", "serve", "i1", "--config", str(stack.config)],
