@@ -36,6 +36,9 @@ def server(*behaviours: Callable[[socket.socket], None]) -> Iterator[tuple[str, 
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
     finally:
+        # Wakes a thread that waits for a connection, as closing alone does not.
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(5)
 
