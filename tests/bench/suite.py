@@ -83,7 +83,7 @@ class Bench:
                 v340 = V340.get(size)
                 spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
                 rows.append((_bytes(size), puts, rate, statistics.median(ratios), spread, "" if v340 is None else v340))
-                lines["through nginx"].append((size / KIB, statistics.median(ratios)))
+                lines["through nginx"].append((size, statistics.median(ratios)))
 
         def straight(document: dict[str, Any]) -> None:
             for node in document["nodes"].values():
@@ -97,12 +97,12 @@ class Bench:
                 plain.append(
                     (_bytes(size), puts, rate, statistics.median(ratios), f"{min(ratios):.2f} to {max(ratios):.2f}")
                 )
-                lines["without"].append((size / KIB, statistics.median(ratios)))
+                lines["without"].append((size, statistics.median(ratios)))
         head = ("size", "bare PUTs/s", "flows/s", "ratio", "of the repeats")
         note = f"8 clients, one node, one instance; medians of {self.repeats} repeats, each between two runs of bare PUTs."
         self.report.table("Whole uploads through nginx", (*head, "v3.4.0's ratio"), rows, note)
         self.report.table("Whole uploads without nginx", head, plain)
-        self.report.plot("flows", "Whole uploads over bare PUTs", ("KiB", "ratio"), lines)
+        self.report.plot("flows", "Whole uploads over bare PUTs", ("size", "ratio"), lines, _bytes)
 
     def routes(self) -> None:
         """each route's rate and latency, through nginx and without"""
@@ -233,34 +233,37 @@ class Bench:
         head = ("bare PUTs/s", "flows/s", "ratio", "flow p50 ms", "flow p99 ms")
         self.report.table("64 KiB uploads by clients", ("clients", *head), rows)
         self.report.plot("clients", "64 KiB uploads by clients", ("clients", "a second"), lines)
-        rows = []
-        for instances in (1, 2, 3, 4):
-            with deployment(self.place(), instances=instances) as stack:
-                self.warm_up(stack)
-                arguments = ("-size", "65536", "-n", "100", "-c", "2")
-                puts = self.loadgen.crowd(stack, 8, *arguments, "-limit")
-                rates = [self.loadgen.crowd(stack, 8, *arguments) for _ in range(self.repeats)]
-                puts = (puts + self.loadgen.crowd(stack, 8, *arguments, "-limit")) / 2
-                rows.append((instances, puts, statistics.median(rates), statistics.median(rates) / puts))
+        rates: dict[int, list[float]] = {1: [], 2: [], 3: [], 4: []}
+        with deployment(self.place(), instances=4) as stack:
+            self.warm_up(stack)
+            for _ in range(self.repeats):
+                # In turn, since the machine is not the same from minute to minute.
+                for instances, of in rates.items():
+                    bases = [f"{stack.url}/i/i{n}" for n in range(1, instances + 1)]
+                    of.append(self.loadgen.crowd(stack, bases, 8, "-size", "65536", "-n", "100", "-c", "2"))
         self.report.table(
             "64 KiB uploads by instances on one node",
-            ("instances", "bare PUTs/s", "flows/s", "ratio"),
-            rows,
+            ("instances", "flows/s", "over one instance"),
+            [
+                (n, statistics.median(of), statistics.median(a / b for a, b in zip(of, rates[1], strict=True)))
+                for n, of in rates.items()
+            ],
             "8 users of 2 clients each. The instances share the cores with each other, MinIO and the load generator.",
         )
 
     def workers(self) -> None:
         """numbers of processes and threads"""
-        rows = []
-        for workers, threads in ((1, 4), (1, 8), (1, 16), (2, 4), (2, 8), (2, 16), (4, 8)):
-            with deployment(self.place(), workers=(workers, threads)) as stack:
-                self.warm_up(stack)
-                _, rate, ratios = self.ratio(stack, stack.url, 64 * KIB, 500, 16)
-                sign = self.loadgen.run(stack, stack.url, "-route", "auth_sign", "-seconds", "3", "-c", "16")
-                whole, _ = memory(stack, "i1")
-                rows.append((workers, threads, rate, statistics.median(ratios), sign["rate"], whole))
-        head = ("workers", "threads", "flows/s", "ratio", "auth_sign/s", "MiB")
-        self.report.table("Processes and threads of an instance, 64 KiB, 16 clients", head, rows)
+        rows: list[tuple[object, ...]] = []
+        with deployment(self.place(), instances=2) as stack:
+            self.warm_up(stack)
+            for workers, threads in ((1, 4), (1, 8), (1, 16), (2, 4), (2, 8), (2, 16), (4, 8)):
+                with changed(stack, "i2", options=("--workers", str(workers), "--threads", str(threads))):
+                    columns, _ = self._over_the_usual(stack, 16)
+                    whole, _ = memory(stack, "i2")
+                rows.append((workers, threads, *columns, whole))
+        head = ("workers", "threads", "uploads/s", "CPU of the instance for one", "auth_sign/s", "MiB")
+        note = f"64 KiB through nginx, 16 clients; over the defaults on the same node, in turn; {self.repeats} pairs."
+        self.report.table("Processes and threads of an instance", head, rows, note)
 
     def steps(self) -> None:
         """what each step gains: the same without it"""
@@ -269,14 +272,10 @@ class Bench:
         with deployment(self.place(), instances=2) as stack:
             self.warm_up(stack)
             for label, without in STEPS.items():
-                ratios = []
                 with changed(stack, "i2", **without):
-                    self._speed(stack, "i2")
-                    for _ in range(self.repeats):
-                        # In turn, since the machine is not the same from minute to minute.
-                        seen.append(self._speed(stack, "i1"))
-                        ratios.append([a / b for a, b in zip(self._speed(stack, "i2"), seen[-1], strict=True)])
-                rows.append((label, *(f"x {statistics.median(column):.2f}" for column in zip(*ratios, strict=True))))
+                    columns, usual = self._over_the_usual(stack, 8)
+                seen += usual
+                rows.append((label, *columns))
         rows.insert(0, ("as it is", *(statistics.median(column) for column in zip(*seen, strict=True))))
         head = ("without", "uploads/s", "CPU of the instance for one, µs", "auth_sign/s")
         note = (
@@ -285,13 +284,23 @@ class Bench:
         )
         self.report.table("What each step gains", head, rows, note)
 
-    def _speed(self, stack: Stack, instance: str) -> tuple[float, float, float]:
+    def _over_the_usual(self, stack: Stack, clients: int) -> tuple[list[str], list[tuple[float, float, float]]]:
+        """The speed of i2 over that of i1, as medians of pairs, and what i1's was."""
+        self._speed(stack, "i2", clients)
+        usual, ratios = [], []
+        for _ in range(self.repeats):
+            # In turn, since the machine is not the same from minute to minute.
+            usual.append(self._speed(stack, "i1", clients))
+            ratios.append([a / b for a, b in zip(self._speed(stack, "i2", clients), usual[-1], strict=True)])
+        return [f"x {statistics.median(column):.2f}" for column in zip(*ratios, strict=True)], usual
+
+    def _speed(self, stack: Stack, instance: str, clients: int) -> tuple[float, float, float]:
         """Uploads a second, the instance's CPU for one in µs, and auth_sign a second."""
-        uploads, base = 600, f"{stack.url}/i/{instance}"
+        uploads, base, many = 600, f"{stack.url}/i/{instance}", ("-c", str(clients))
         before = cpu_of(stack.instances[instance].pid)
-        rate = self.loadgen.run(stack, base, "-size", "65536", "-n", str(uploads), "-c", "8")["rate"]
+        rate = self.loadgen.run(stack, base, "-size", "65536", "-n", str(uploads), *many)["rate"]
         cpu = (cpu_of(stack.instances[instance].pid) - before) / uploads * 1e6
-        sign = self.loadgen.run(stack, base, "-route", "auth_sign", "-seconds", "1.5", "-c", "8")["rate"]
+        sign = self.loadgen.run(stack, base, "-route", "auth_sign", "-seconds", "1.5", *many)["rate"]
         return rate, cpu, sign
 
     def rows(self) -> None:
@@ -303,30 +312,38 @@ class Bench:
         mariadb = MariaDB(place / "mariadb")
         mariadb.start()
         try:
-            for kind in ("SQLite", "MariaDB"):
-                there = 0
-                url = f"sqlite:///{place}/records.db" if kind == "SQLite" else mariadb.create("bench", object_table=False)
-                records = Records(url)
-                records.prepare()
-                for count in counts:
-                    _fill(kind, place, mariadb, there, count)
-                    there = count
-                    get, find, put = _records_calls(records, count)
+            with deployment(self.place(), instances=2) as stack:
+                self.warm_up(stack)
+                for kind in ("SQLite", "MariaDB"):
+                    there = 0
+                    url = (
+                        f"sqlite:///{place}/records.db" if kind == "SQLite" else mariadb.create("bench", object_table=False)
+                    )
+                    records = Records(url)
+                    records.prepare()
+                    for count in counts:
+                        _fill(kind, place, mariadb, there, count)
+                        there = count
+                        calls = _records_calls(records, count)
 
-                    def use(document: dict[str, Any], url: str = url) -> None:
-                        document["records"] = url
+                        def use(document: dict[str, Any], url: str = url) -> None:
+                            document["records"] = url
 
-                    with deployment(place / "d", change=use) as stack:
-                        self.warm_up(stack)
-                        _, rate, ratios = self.ratio(stack, stack.url, 64 * KIB, 400)
-                    rows.append((kind, count, get, find, put, rate, statistics.median(ratios)))
-                    lines.setdefault(kind, []).append((count, statistics.median(ratios)))
-                records.close()
+                        with changed(stack, "i2", change=use):
+                            columns, _ = self._over_the_usual(stack, 8)
+                        rows.append((kind, count, *calls, columns[0]))
+                        for call, took in zip(("get", "find", "put"), calls, strict=True):
+                            lines.setdefault(f"{kind} {call}", []).append((count, took))
+                    records.close()
         finally:
             mariadb.stop()
-        head = ("database", "records", "get µs", "find hash µs", "put µs", "flows/s", "ratio")
-        self.report.table("Records: one call's median, and 64 KiB uploads through nginx", head, rows)
-        self.report.plot("records", "64 KiB uploads over bare PUTs by records", ("records", "ratio"), lines)
+        head = ("database", "records", "get µs", "find hash µs", "put µs", "uploads/s")
+        note = (
+            "Medians of 300 calls. Uploads of 64 KiB through nginx, 8 clients, over those of an instance with a small SQLite "
+            "on the same node, in turn."
+        )
+        self.report.table("Records: one call's median, and uploads", head, rows, note)
+        self.report.plot("records", "One call to the records", ("records", "µs"), lines)
 
     def thumbnails(self) -> None:
         """initiate while 100 clients ask for new thumbnails"""
@@ -566,8 +583,8 @@ def _records_calls(records: Records, count: int) -> tuple[float, float, float]:
     return get, find, timed(lambda n: records.put(record(n)))
 
 
-def _bytes(size: int) -> str:
-    return f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
+def _bytes(size: float) -> str:
+    return f"{size / MIB:g} MiB" if size >= MIB else f"{size / KIB:g} KiB"
 
 
 PARTS = ("flows", "routes", "storage", "cost", "growth", "workers", "steps", "rows", "thumbnails", "migrate")
