@@ -339,8 +339,8 @@ class Bench:
             mariadb.stop()
         head = ("database", "records", "get µs", "find hash µs", "put µs", "uploads/s")
         note = (
-            "Medians of 300 calls. Uploads of 64 KiB through nginx, 8 clients, over those of an instance with a small SQLite "
-            "on the same node, in turn."
+            "Medians of 300 calls. Uploads of 64 KiB through nginx, 8 clients, over those of an instance with a small "
+            "SQLite on the same node, in turn."
         )
         self.report.table("Records: one call's median, and uploads", head, rows, note)
         self.report.plot("records", "One call to the records", ("records", "µs"), lines)
