@@ -212,7 +212,7 @@ class Bench:
             whole, workers = memory(stack, "i1")
         self.report.table("CPU seconds of 1,000 uploads", ("size", "instance", "nginx", "MinIO"), rows)
         self.report.table(
-            "Memory of an instance after 5,000 uploads, MiB",
+            "Memory of an instance after 2,800 uploads, MiB",
             ("processes together (PSS)", "each worker alone (USS)"),
             [(whole, " and ".join(f"{w:.1f}" for w in workers))],
         )
