@@ -79,10 +79,9 @@ step() {
 # The package in an environment of its own, again only when what it asks for has changed. Editable, from a folder of links:
 # setuptools writes beside the source, and the repository shall stay as it is. A step, so it ends by `exit`.
 install_package() {
-    scratch='' job='' policy=''
-    trap tools_clean EXIT
+    tools_begin
     trap 'exit 143' TERM HUP
-    tools_lock
+    tools_lock package
     current && exit 0
     echo "quickstart: installing the package and what it needs into $home/venv" >&2
     rm -rf "$home/venv" "$home/source" "$home/venv.stamp"

@@ -20,9 +20,8 @@ TOOLS_HOME=${OPENIM_DIRECT_HOME:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd
 tool() { (tools_main "$@"); }
 
 tools_main() {
-    scratch='' job='' policy='' apt_is_ours=''
     umask 022
-    trap tools_clean EXIT
+    tools_begin
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     case ${1:-} in
@@ -43,6 +42,12 @@ tools_main() {
         exit 2
         ;;
     esac
+}
+
+# What a shell that makes something must be left without.
+tools_begin() {
+    scratch='' job='' policy='' apt_is_ours=''
+    trap tools_clean EXIT
 }
 
 # Usage: tools_program PROGRAM GIVEN VARIABLE PACKAGE SERVICE
@@ -90,13 +95,13 @@ tools_missing() {
     tools_fail "$1 is not here, and apt as root could not bring it: install it (Debian, Ubuntu: apt-get install $2)"
 }
 
-# One caller at a time makes a program; the others then find it made. Usage: tools_lock PROGRAM LEFTOVERS
+# One caller at a time makes a thing; the others then find it made. Usage: tools_lock THING [LEFTOVERS]
 tools_lock() {
     tools_folder
     exec 9>"$TOOLS_HOME/$1.lock"
     tools_wait_for 9 "$TOOLS_HOME/$1.lock"
     # What a call that was killed left behind.
-    rm -rf "$TOOLS_HOME/$2".*
+    [[ -z ${2:-} ]] || rm -rf "$TOOLS_HOME/$2".*
 }
 
 # And one at a time calls apt, which may be while another makes something.
