@@ -58,7 +58,8 @@ class Report:
         axes.set(xlabel=axis[0], ylabel=axis[1], title=title)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+        # Beside the lines where it would lie on them.
+        axes.legend(**({"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(lines) > 2 else {}))
         figure.savefig(self._folder / f"{name}.png", dpi=110, bbox_inches="tight")
         pyplot.close(figure)
         self.text(f"![{title}]({name}.png)")
