@@ -3,6 +3,7 @@
 Number of workers and threads come from instances.yaml (`server`) or the command line.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -39,6 +40,12 @@ def on_starting(server: Any) -> None:
     os.environ[_FOLDER] = server.openim_direct_metrics = tempfile.mkdtemp(
         prefix="openim-direct-metrics-", dir=worker_tmp_dir
     )
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Let workers share what is loaded so far: a full garbage collection in one would otherwise write to all of it, and so
+    copy it, 14 MiB for each process, minutes or hours after the start."""
+    gc.freeze()
 
 
 def child_exit(server: Any, worker: Any) -> None:

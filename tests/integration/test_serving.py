@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
-from tests.stack import REPO, MinIONode, Stack, assert_envelope, initiate_body, running, same, wait_for
+from tests.stack import REPO, MinIONode, Process, Stack, assert_envelope, initiate_body, running, same, wait_for
 
 
 def test_a_node_that_is_down_at_the_start_and_comes_later(tmp_path: Path) -> None:
@@ -131,6 +132,23 @@ def test_serve_refuses_to_start(tmp_path: Path, change: dict[str, Any], says: st
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert "hidden-value" not in done.stderr
+
+
+def test_a_garbage_collection_copies_nothing_that_workers_share(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    """Of the worker's own memory, in bytes; without `pre_fork` the difference is some 14 MiB."""
+
+    def own(name: str, settings: str) -> int:
+        made = Stack(tmp_path / name, nodes, {"i1": "m1"}, balancer=None)
+        file = tmp_path / f"{name}.py"
+        file.write_text(f"workers = 1\n{settings}")
+        process = made.instances["i1"]
+        made.instances["i1"] = Process([*process.command, "--settings", str(file)], process.log, process.env)
+        with running(made):
+            (worker,) = psutil.Process(made.instances["i1"].pid).children()
+            return int(worker.memory_full_info().uss)
+
+    collected = own("collected", "import gc\ndef post_worker_init(worker):\n    gc.collect()\n")
+    assert collected - own("plain", "") < 5 << 20
 
 
 def test_serve_speaks_no_tls(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
