@@ -174,16 +174,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _answer(self, descriptor: int, connection: gunicorn_io.Connection) -> None:
         """Answer the request that has come, and those that came with it, which make no event."""
-        keep, request = True, connection.kept
+        keep = False
         try:
-            while keep and request and gunicorn_io.is_whole(request):
+            keep = self.handle(connection)
+            while keep and gunicorn_io.is_whole(connection.kept):
                 keep = self.handle(connection)
-                request = connection.kept
         except Exception:
             self.log.exception("cannot answer a request")
             keep = False
         if keep:
-            self._wait(descriptor, connection, RECEIVE_TIMEOUT if request else self.cfg.keepalive if self.alive else _LINGER)
+            idle = self.cfg.keepalive if self.alive else _LINGER
+            self._wait(descriptor, connection, RECEIVE_TIMEOUT if connection.kept else idle)
         else:
             self._drop(descriptor, connection)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import select
 import socket
 import struct
 import threading
@@ -279,10 +281,7 @@ def test_chunks(open_connection: Answers) -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
         (post(b"", length=MAX_BODY + 1), 413),
         (get("/fails"), 500),
     ],
@@ -345,6 +344,32 @@ def test_tls_is_refused_with_the_cure(open_connection: Answers) -> None:
     worker.cfg.set("certfile", "/etc/hostname")
     with pytest.raises(SystemExit, match="let the balancer do that"):
         Worker.check_config(worker.cfg, worker.log)
+
+
+def test_what_a_connection_is_taken_with(open_connection: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence ends what a thread waits for, in both directions; a listener that fails does not end the worker."""
+    _, _, worker = open_connection()
+    worker._lock, worker._open, worker._unused = threading.Lock(), {}, {}
+    with (
+        select.epoll() as worker._epoll,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        worker.accept(listener)
+        (connection,) = worker._open.values()
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            assert struct.unpack("ll", connection.sock.getsockopt(socket.SOL_SOCKET, option, 16)) == (20, 0)
+        connection.close()
+
+    class Full:
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "too many open files")
+
+    slept: list[float] = []
+    monkeypatch.setattr("app.worker.time.sleep", slept.append)
+    worker.accept(Full())
+    assert slept == [0.1]
+    assert len(worker._open) == 1
 
 
 WHOLE = post(b"12345")
