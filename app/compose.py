@@ -6,32 +6,32 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
-from app import metrics
 from app.api.app import create_app
-from app.auth import Authenticator
-from app.config import ConfigError, Deployment
-from app.downloads import Downloads
-from app.forms import Forms
-from app.forwarding import MARK_HEADER, Forwarder
-from app.health import Monitor
-from app.history import History, report
-from app.legacy_ids import LegacyIDs
-from app.legacy_table import LegacyTable
-from app.limits import Counters, Limits, MemoryCounters
-from app.node import Node
-from app.overview import Overview, Totals, Watched, look
-from app.pictures import Pictures
-from app.record_cache import RecordCache
-from app.records import Records
-from app.sealing import Sealer
-from app.services import RequestLog, Services
-from app.thumbnail_helper import ThumbnailHelper
-from app.uploads import Uploads
+from app.api.services import RequestLog, Services
+from app.auth.sealing import Sealer
+from app.auth.tokens import Authenticator
+from app.config.load import ConfigError, Deployment
+from app.downloads.decoder_process import ThumbnailHelper
+from app.downloads.pictures import Pictures
+from app.downloads.views import Downloads
+from app.observability import metrics
+from app.records.cache import RecordCache
+from app.records.store import Records
+from app.records.v340_table import LegacyTable
+from app.routing.forwarding import MARK_HEADER, Forwarder
+from app.status.history import History, report
+from app.status.overview import Overview, Totals, Watched, look
+from app.storage.monitor import Monitor
+from app.storage.node import Node
+from app.uploads.forms import Forms
+from app.uploads.lifecycle import Uploads
+from app.uploads.limits import Counters, Limits, MemoryCounters
+from app.uploads.v340_ids import LegacyIDs
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from app.redis_store import RedisStore
+    from app.auth.redis_store import RedisStore
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _redis(deployment: Deployment) -> RedisStore | None:
     if deployment.auth.redis is None:
         return None
     # Only here, since the package is an optional one.
-    from app.redis_store import RedisStore
+    from app.auth.redis_store import RedisStore
 
     return RedisStore(deployment.auth.redis)
 

@@ -3,17 +3,17 @@
     openim-direct serve i1 --config instances.yaml --settings deploy/gunicorn.conf.py
 
     OPENIM_DIRECT_CONFIG=instances.yaml OPENIM_DIRECT_INSTANCE=i1 \\
-        gunicorn -c deploy/gunicorn.conf.py 'app.wsgi:application()'
+        gunicorn -c deploy/gunicorn.conf.py 'app.server.wsgi:application()'
 
 What is set here wins over instances.yaml and over the options of `serve`; options of gunicorn's own win over this file.
 """
 
-from app.gunicorn_conf import *  # noqa: F403 (its names are gunicorn's settings)
+from app.server.gunicorn_conf import *  # noqa: F403 (its names are gunicorn's settings)
 
 if __name__ == "__config__":
     # gunicorn itself reads this file; `openim-direct serve` has set these already. Names with _ are no settings.
-    from app.config import ConfigError as _ConfigError
-    from app.wsgi import deployment_of_environment as _deployment_of_environment
+    from app.config.load import ConfigError as _ConfigError
+    from app.server.wsgi import deployment_of_environment as _deployment_of_environment
 
     try:
         _deployment, _instance = _deployment_of_environment()

@@ -25,9 +25,9 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from app.auth import make_token
-from app.client import Client, ClientError
-from app.config import ConfigError, Deployment, load
+from app.auth.tokens import make_token
+from app.operations.client import Client, ClientError
+from app.config.load import ConfigError, Deployment, load
 
 REPO = Path(__file__).resolve().parent.parent
 USER = "quickstart"

@@ -22,7 +22,7 @@ import requests
 import yaml
 from minio import Minio
 
-from app.auth import make_token
+from app.auth.tokens import make_token
 
 REPO = Path(__file__).resolve().parent.parent
 SECRET = "openIM123"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from app import trail
 from app.api import call, health, objects, openapi, status
 from app.api.observe import observed
-from app.errors import APIError, InternalError
-from app.services import Services
+from app.api.services import Services
+from app.core.errors import APIError, InternalError
+from app.observability import trail
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

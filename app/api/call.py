@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from app import metrics, trail, wire
-from app.errors import APIError, BodyError, BodyIncomplete, BodyTooLarge, InternalError
+from app.core import wire
+from app.core.errors import APIError, BodyError, BodyIncomplete, BodyTooLarge, InternalError
+from app.observability import metrics, trail
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from flask import Flask, Response
 
-from app.services import Services
+from app.api.services import Services
 
 
 def add_routes(app: Flask, services: Services) -> None:

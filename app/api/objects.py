@@ -8,15 +8,18 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from app import metrics, pinning, trail, uploads, wire
 from app.api.call import OBJECT, Call, Handler, Reply, view_at
-from app.auth import Identity
-from app.downloads import ElsewhereError, NotMadeError
-from app.errors import APIError, ArgsError, NetworkError, RecordNotFoundError
-from app.forwarding import MARK_HEADER
-from app.names import api_address, check_name, instance_url
-from app.sealing import Ticket
-from app.services import Services
+from app.api.services import Services
+from app.auth.sealing import Ticket
+from app.auth.tokens import Identity
+from app.core import wire
+from app.core.errors import APIError, ArgsError, NetworkError, RecordNotFoundError
+from app.core.names import api_address, check_name, instance_url
+from app.downloads.views import ElsewhereError, NotMadeError
+from app.observability import metrics, trail
+from app.routing import pinning
+from app.routing.forwarding import MARK_HEADER
+from app.uploads import lifecycle
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
@@ -114,10 +117,10 @@ def handlers(services: Services) -> tuple[dict[str, Handler], Handler]:
         return answer
 
     def part_limit(_: Call, __: Identity, ___: wire.PartLimitRequest) -> Answer:
-        return uploads.part_limit()
+        return lifecycle.part_limit()
 
     def part_size(_: Call, __: Identity, body: wire.PartSizeRequest) -> Answer:
-        return wire.PartSize(size=uploads.part_size(body.size or 0))
+        return wire.PartSize(size=lifecycle.part_size(body.size or 0))
 
     def initiate(call: Call, identity: Identity, body: wire.InitiateRequest) -> Answer:
         if draining:

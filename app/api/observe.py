@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from app import metrics, pinning, trail, wire
 from app.api.call import Call
-from app.forwarding import MARK_HEADER, PREFIX_HEADER
-from app.services import Services
+from app.api.services import Services
+from app.core import wire
+from app.observability import metrics, trail
+from app.routing import pinning
+from app.routing.forwarding import MARK_HEADER, PREFIX_HEADER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from flask import Flask, Response
 
-from app import __version__, wire
+from app import __version__
+from app.core import wire
 
 _REF = "#/components/schemas/{name}"
 

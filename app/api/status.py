@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 import msgspec
 from flask import Flask, Response, request
 
-from app import metrics
-from app.errors import APIError
-from app.forwarding import MARK_HEADER
-from app.history import report
-from app.pages.status import login_page, status_page
-from app.pages.texts import Language, language
-from app.pages.upload import upload_page
-from app.sealing import SESSION_MAX_AGE
-from app.services import Services
+from app.api.pages.status import login_page, status_page
+from app.api.pages.texts import Language, language
+from app.api.pages.upload import upload_page
+from app.api.services import Services
+from app.auth.sealing import SESSION_MAX_AGE
+from app.core.errors import APIError
+from app.observability import metrics
+from app.routing.forwarding import MARK_HEADER
+from app.status.history import report
 
 PATHS = ("/status", "/metrics")
 _COOKIE = "openim_direct_status"

@@ -7,9 +7,9 @@ import sys
 import click
 import msgspec
 
-from app.checks import FAULT, OK, WARNING, Check, run
 from app.cli.options import config_option, load_config
 from app.compose import create_neighbours, create_nodes
+from app.operations.checks import FAULT, OK, WARNING, Check, run
 
 _COLOURS = {OK: "green", WARNING: "yellow", FAULT: "red"}
 

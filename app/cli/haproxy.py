@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from app.balancer.common import RenderError
-from app.balancer.haproxy import render
 from app.cli.options import UserError, config_option, load_config
+from app.routing.balancer.common import RenderError
+from app.routing.balancer.haproxy import render
 
 
 @click.command()

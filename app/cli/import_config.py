@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from app.cli.options import UserError
-from app.config import ConfigError, parse
-from app.errors import ImportFault
-from app.reader import dump_yaml, load_yaml
-from app.v340_config import convert
+from app.config.load import ConfigError, parse
+from app.config.reader import dump_yaml, load_yaml
+from app.config.v340 import convert
+from app.core.errors import ImportFault
 
 
 @click.command("import-config")

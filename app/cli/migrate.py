@@ -10,9 +10,9 @@ import click
 from app.cli.nodes import failures, node_of, old_node, parse_size
 from app.cli.options import UserError, config_option, load_config
 from app.compose import create_nodes, create_records
-from app.migrate import Migration, Summary
-from app.report import size_text
-from app.transfer import Limiter
+from app.operations.migrate import Migration, Summary
+from app.operations.transfer import Limiter
+from app.status.report import size_text
 
 _SHOWN = 20
 

@@ -10,9 +10,9 @@ import subprocess
 
 import click
 
-from app.balancer.common import RenderError
-from app.balancer.nginx import render
 from app.cli.options import UserError, config_option, load_config
+from app.routing.balancer.common import RenderError
+from app.routing.balancer.nginx import render
 
 
 @click.command()

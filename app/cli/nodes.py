@@ -11,10 +11,10 @@ import click
 
 from app.cli.options import UserError
 from app.compose import create_nodes
-from app.config import Deployment
-from app.errors import APIError
-from app.node import Node
-from app.reader import seconds_of
+from app.config.load import Deployment
+from app.config.reader import seconds_of
+from app.core.errors import APIError
+from app.storage.node import Node
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from app.config import ConfigError, Deployment, load
+from app.config.load import ConfigError, Deployment, load
 
 
 class UserError(click.ClickException):

@@ -7,7 +7,7 @@ import json
 import click
 
 from app.cli.options import UserError, config_option, load_config
-from app.policy import policy as policy_of
+from app.storage.policy import policy as policy_of
 
 
 @click.command()

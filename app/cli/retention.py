@@ -10,11 +10,11 @@ import click
 from app.cli.nodes import failures, node_of, old_node, parse_age
 from app.cli.options import UserError, config_option, load_config
 from app.compose import create_nodes, create_records
-from app.errors import APIError
-from app.report import size_text
-from app.retention import GRACE, collect, still_needed
-from app.retention import expire as expire_records
-from app.retention import purge as purge_node
+from app.core.errors import APIError
+from app.operations.retention import GRACE, collect, still_needed
+from app.operations.retention import expire as expire_records
+from app.operations.retention import purge as purge_node
+from app.status.report import size_text
 
 _SHOWN = 20
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import gunicorn_conf, request_log
+from app.api.services import RequestLog
 from app.cli.options import UserError, config_option, load_config
 from app.compose import check_instance, create_instance
-from app.config import ConfigError, Deployment
-from app.services import RequestLog
+from app.config.load import ConfigError, Deployment
+from app.observability import request_log
+from app.server import gunicorn_conf
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -13,8 +13,8 @@ import msgspec
 from app.cli.nodes import failures
 from app.cli.options import config_option, load_config
 from app.compose import see
-from app.overview import InstanceState, NodeState, Overview
-from app.report import Latency, size_text
+from app.status.overview import InstanceState, NodeState, Overview
+from app.status.report import Latency, size_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from app.auth import make_token
+from app.auth.tokens import make_token
 from app.cli.options import config_option, load_config
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from app.auth import make_token
+from app.auth.tokens import make_token
 from app.cli.options import config_option, load_config
-from app.client import Client, ClientError
+from app.operations.client import Client, ClientError
 
 
 @click.command()

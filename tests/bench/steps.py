@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 _MULTIPART = """
-from app.node import Node
+from app.storage.node import Node
 Node.probe_put = lambda self: None
 """
 
 _KEY_EACH_TIME = """
-from app.signing import Presigner
+from app.storage.signing import Presigner
 kept = Presigner._signer
 def signer(self, day):
     self._of_day = None
@@ -20,12 +20,12 @@ Presigner._signer = signer
 
 _HMAC_DIGEST = """
 import hmac
-from app import signing
+from app.storage import signing
 signing._hmac_under = lambda key: lambda message: hmac.digest(key, message, "sha256").hex()
 """
 
 _PARTS_ALONE = """
-from app.signing import Presigner
+from app.storage.signing import Presigner
 def presign_parts(self, bucket, key, upload, parts, expires, at=None):
     return [
         self.presign(
@@ -38,7 +38,7 @@ Presigner.presign_parts = presign_parts
 """
 
 _SQLALCHEMY = """
-from app.records import Records
+from app.records.store import Records
 def execute(self, compiled, values):
     if not self._prepared:
         self._prepare()
@@ -50,7 +50,7 @@ Records._execute = execute
 """
 
 _NO_METRICS = """
-from app import metrics
+from app.observability import metrics
 metrics.start = lambda *_: None
 """
 

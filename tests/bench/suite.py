@@ -29,13 +29,13 @@ from typing import Any
 
 import requests
 
-from app.config import Node as NodeConfig
-from app.config import load as load_config
-from app.migrate import Migration
-from app.model import Record
-from app.node import Node
-from app.records import Records
-from app.signing import Presigner
+from app.config.load import Node as NodeConfig
+from app.config.load import load as load_config
+from app.core.model import Record
+from app.operations.migrate import Migration
+from app.records.store import Records
+from app.storage.node import Node
+from app.storage.signing import Presigner
 from tests.bench.deployment import LoadError, LoadGen, changed, cpu_of, cpu_seconds, deployment, memory, storage_counts
 from tests.bench.report import Report
 from tests.bench.steps import STEPS

@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from app import wire
-from app.sealing import Sealer, Ticket
+from app.auth.sealing import Sealer, Ticket
+from app.core import wire
 from tests.stack import SECRET, MinIONode, Stack, running
 
 LIMIT_SECONDS = 2.0

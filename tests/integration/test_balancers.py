@@ -135,7 +135,7 @@ def test_only_the_bucket_of_a_node_is_reachable(stack: Stack) -> None:
 
 def test_a_forwarding_mark_from_outside_is_taken_off(stack: Stack) -> None:
     """Also a true one, which a client cannot have: the rest would then not be forwarded."""
-    from app.sealing import Sealer
+    from app.auth.sealing import Sealer
     from tests.stack import SECRET
 
     content = os.urandom(40)

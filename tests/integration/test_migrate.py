@@ -477,7 +477,7 @@ def test_gc_removes_what_was_never_finished(tmp_path: Path, nodes: dict[str, Min
         # As if it were two days later.
         from app.cli.options import load_config
         from app.compose import create_nodes, create_records
-        from app.retention import collect
+        from app.operations.retention import collect
 
         deployment = load_config(str(stack.config))
         made, records = create_nodes(deployment), create_records(deployment)

@@ -18,7 +18,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.auth import make_token
+from app.auth.tokens import make_token
 from tests.stack import (
     REPO,
     SECRET,

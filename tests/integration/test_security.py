@@ -18,7 +18,7 @@ import requests
 from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
-from app.sealing import FormTicket, Sealer
+from app.auth.sealing import FormTicket, Sealer
 from tests.pictures import encoded, opened, photo
 from tests.stack import (
     ACCESS_KEY,

@@ -175,7 +175,7 @@ def test_made_at_the_objects_node_and_elsewhere_when_nobody_is_there(tmp_path: P
 
         def helpers(instance: str) -> int:
             found = subprocess.run(
-                ["pgrep", "-f", "app.thumbnails", "--session", str(stack.instances[instance].pid)],
+                ["pgrep", "-f", "app.downloads.decoder", "--session", str(stack.instances[instance].pid)],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -307,11 +307,11 @@ def peak_mib(pid: int) -> int:
 
 PEAK = """
 import io, resource, struct, subprocess, sys, msgspec
-from app.thumbnail_format import Wanted
+from app.downloads.thumbnail_format import Wanted
 side = int(sys.argv[2])
 data, wanted = open(sys.argv[1], "rb").read(), msgspec.msgpack.encode(Wanted(side, side, sys.argv[3]))
 frames = b"".join(struct.pack(">I", len(f)) + f for f in (wanted, data)) + struct.pack(">I", 0)
-done = subprocess.run([sys.executable, "-m", "app.thumbnails"], input=frames, capture_output=True, timeout=60)
+done = subprocess.run([sys.executable, "-m", "app.downloads.decoder"], input=frames, capture_output=True, timeout=60)
 answer = done.stdout
 while answer:
     (length,) = struct.unpack(">I", answer[:4])

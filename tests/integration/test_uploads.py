@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.client import Client
-from app.config import load
-from app.errors import ArgsError
-from app.records import Records
-from app.sealing import Sealer
+from app.auth.sealing import Sealer
+from app.config.load import load
+from app.core.errors import ArgsError
+from app.operations.client import Client
+from app.records.store import Records
 from tests.stack import (
     API,
     PART,
@@ -410,10 +410,10 @@ def test_records_hold_what_was_uploaded(stack: Stack, i2: API, small: bytes) -> 
 
 def test_small_files_by_multipart_where_the_node_is_not_trusted_with_write_once(stack: Stack, small: bytes) -> None:
     """The fallback: a node that has not passed `probe_put`, here because it was not asked."""
-    from app import wire
-    from app.auth import Identity
-    from app.node import Node
-    from app.uploads import Uploads
+    from app.auth.tokens import Identity
+    from app.core import wire
+    from app.storage.node import Node
+    from app.uploads.lifecycle import Uploads
 
     deployment = load(stack.config)
     node, records, sealer = Node(deployment.nodes["m1"]), Records(deployment.records), Sealer([SECRET])

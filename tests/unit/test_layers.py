@@ -1,207 +1,178 @@
-"""Imports run one way: HTTP in api/, storage in node, SQL in records, and nothing below api/ knows Flask."""
+"""The modules' order, and the one place of each library. What a folder may import is told by its rank alone."""
 
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 APP = Path(__file__).resolve().parents[2] / "app"
 
-#: Module to the modules of ours that it may import. A new module must be listed.
-MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
-    "model": set(),
-    "signing": set(),
-    "http_pool": set(),
-    "names": {"errors"},
-    "wire": {"errors"},
-    "reader": set(),
-    "config": {"reader"},
-    "sealing": {"errors"},
-    "auth": {"errors"},
-    "endpoints": {"http_pool"},
-    "trail": set(),
-    "metrics": {"report", "trail"},
-    "history": {"health", "metrics", "report"},
-    "report": set(),
-    "request_log": set(),
-    "gunicorn_io": set(),
-    "node": {"config", "endpoints", "errors", "http_pool", "metrics", "model", "signing", "trail"},
-    "record_cache": {"errors", "model"},
-    "redis_store": {"errors"},
-    "limits": {"errors"},
-    "legacy_table": {"model"},
-    "records": {"errors", "legacy_table", "metrics", "model"},
-    "uploads": {"auth", "errors", "model", "names", "sealing", "wire"},
-    "forms": {"auth", "errors", "model", "names", "sealing", "uploads", "wire"},
-    "legacy_ids": {"errors", "model", "sealing", "uploads"},
-    "thumbnail_format": set(),
-    "thumbnails": {"thumbnail_format"},
-    "thumbnail_helper": {"thumbnail_format"},
-    "pictures": {"errors", "model", "thumbnail_format"},
-    "downloads": {"errors", "metrics", "model", "names", "pictures", "thumbnail_format", "wire"},
-    "pinning": {"config"},
-    "forwarding": {"config", "errors", "http_pool", "metrics", "sealing"},
-    "health": {"errors", "metrics"},
-    "services": {
-        "auth",
-        "config",
-        "forms",
-        "legacy_ids",
-        "downloads",
-        "forwarding",
-        "health",
-        "history",
-        "model",
-        "overview",
-        "sealing",
-        "uploads",
-    },
-    "api.call": {"errors", "metrics", "trail", "wire"},
-    "api.observe": {"api.call", "forwarding", "metrics", "pinning", "services", "trail", "wire"},
-    "api.status": {"errors", "forwarding", "history", "metrics", "pages", "sealing", "services"},
-    "api.health": {"services"},
-    "api.openapi": {"wire"},
-    "api.objects": {
-        "api.call",
-        "auth",
-        "sealing",
-        "downloads",
-        "errors",
-        "forwarding",
-        "metrics",
-        "names",
-        "pinning",
-        "services",
-        "trail",
-        "uploads",
-        "wire",
-    },
-    "api.app": {"api", "errors", "services", "trail", "wire"},
-    "compose": {
-        "api.app",
-        "auth",
-        "config",
-        "downloads",
-        "forwarding",
-        "health",
-        "history",
-        "metrics",
-        "overview",
-        "node",
-        "records",
-        "sealing",
-        "services",
-        "uploads",
-        "legacy_table",
-        "redis_store",
-        "limits",
-        "forms",
-        "legacy_ids",
-        "record_cache",
-        "pictures",
-        "thumbnail_helper",
-    },
-    "gunicorn_conf": set(),
-    "worker": {"errors", "gunicorn_io", "wire"},
-    "wsgi": {"compose", "config", "request_log"},
-    "client": set(),
-    "balancer.common": {"config", "errors", "forwarding", "wire"},
-    "balancer.nginx": {"balancer.common", "config", "errors", "forwarding"},
-    "balancer.haproxy": {"balancer.common", "config", "errors", "forwarding"},
-    "cli.haproxy": {"balancer.common", "balancer.haproxy", "cli.options"},
-    "checks": {"config", "errors", "http_pool", "signing"},
-    "transfer": {"errors", "model"},
-    "migrate": {"errors", "model", "transfer"},
-    "retention": {"errors", "model"},
-    "cli.nodes": {"cli.options", "compose", "config", "errors", "node", "reader"},
-    "cli.migrate": {"cli.nodes", "cli.options", "compose", "migrate", "transfer", "report"},
-    "cli.retention": {"cli.nodes", "cli.options", "compose", "errors", "retention", "report"},
-    "overview": {"config", "errors", "health", "http_pool", "report"},
-    "pages.texts": set(),
-    "pages.render": {"pages.texts"},
-    "pages.plot": {"pages.render", "pages.texts"},
-    "pages.status": {"model", "overview", "pages.plot", "pages.render", "pages.texts", "report"},
-    "pages.upload": {"pages.render", "pages.texts"},
-    "cli.status": {"cli.nodes", "cli.options", "compose", "overview", "report"},
-    "cli.check": {"checks", "cli.options", "compose"},
-    "v340_config": {"errors"},
-    "cli.import_config": {"cli.options", "config", "errors", "reader", "v340_config"},
-    "policy": {"config"},
-    "cli.policy": {"cli.options", "policy"},
-    "cli.options": {"config"},
-    "cli.main": {"cli"},
-    "cli.nginx": {"balancer.common", "balancer.nginx", "cli.options"},
-    "cli.serve": {"cli.options", "compose", "config", "gunicorn_conf", "request_log", "services"},
-    "cli.token": {"auth", "cli.options"},
-    "cli.upload": {"auth", "cli.options", "client"},
-}
-#: Library to the only modules that import it.
+#: From the bottom up: a module imports its own folder and those above it in this list, never one below.
+RANKS = (
+    "core",
+    "config",
+    "observability",
+    "storage",
+    "records",
+    "auth",
+    "uploads",
+    "downloads",
+    "routing",
+    "status",
+    "operations",
+    "api",
+    "compose",
+    "server",
+    "cli",
+)
+#: Libraries, and the only folders or modules that import them.
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "flask": ("api.",),
-    "jinja2": ("pages.",),
-    "PIL": ("thumbnails",),
-    "pillow_heif": ("thumbnails",),
-    "rich": ("cli.",),
-    "minio": ("node",),
-    "prometheus_client": ("metrics",),
-    "sqlalchemy": ("records", "legacy_table"),
-    "redis": ("redis_store",),
-    "jwt": ("auth",),
-    "itsdangerous": ("sealing",),
-    "yaml": ("config", "reader"),
-    "click": ("cli.",),
-    "gunicorn": ("cli.serve", "gunicorn_io", "worker"),
-    "requests": ("client",),
+    "flask": ("api",),
+    "werkzeug": ("api",),
+    "PIL": ("downloads.decoder",),
+    "pillow_heif": ("downloads.decoder",),
+    "rich": ("cli",),
+    "minio": ("storage",),
+    "urllib3": ("storage",),
+    "prometheus_client": ("observability",),
+    "sqlalchemy": ("records",),
+    "redis": ("auth.redis_store",),
+    "jwt": ("auth.tokens",),
+    "itsdangerous": ("auth.sealing",),
+    "yaml": ("config",),
+    "click": ("cli",),
+    "gunicorn": ("cli", "server"),
 }
+#: Modules that do no input or output of their own: given the same arguments they answer the same.
+PURE = ("core.errors", "core.model", "core.names", "core.wire", "storage.signing", "routing.pinning", "routing.balancer")
+INPUT_OUTPUT = {"os", "socket", "subprocess", "requests", "urllib3", "minio", "sqlalchemy", "redis", "threading", "flask"}
 
 
 def modules() -> dict[str, ast.Module]:
+    """Every module of app/ by its dotted name without `app.`; packages by their folder's name."""
     found = {}
     for file in sorted(APP.rglob("*.py")):
-        name = ".".join(file.relative_to(APP).with_suffix("").parts)
-        if not name.endswith("__"):
-            found[name] = ast.parse(file.read_text())
+        parts = file.relative_to(APP).with_suffix("").parts
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        if parts and parts != ("__main__",):
+            found[".".join(parts)] = ast.parse(file.read_text())
     return found
 
 
-def imports(tree: ast.Module) -> set[str]:
+def imported(tree: ast.Module) -> set[str]:
+    """What a module imports, as dotted names, wherever the import stands."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "app" or (node.module.startswith("app.") and node.module.count(".") == 1):
-                package = (APP / node.module.replace("app", "", 1).strip(".")).is_dir()
-                names |= {f"{node.module}.{a.name}" for a in node.names} if package else {node.module}
-            else:
-                names.add(node.module)
+            assert node.level == 0, "imports are absolute"
+            # `from app.core import wire` imports the module app.core.wire.
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-def test_every_module_is_in_the_map() -> None:
-    assert set(modules()) == set(MAY_IMPORT) - ({"wsgi"} - set(modules()))
+def ours(tree: ast.Module, known: Iterable[str]) -> set[str]:
+    """The modules of ours that a module imports."""
+    known = set(known)
+    found = set()
+    for name in imported(tree):
+        parts = name.split(".")
+        if parts[0] != "app":
+            continue
+        # The longest prefix that is a module: the rest is a name in it.
+        for end in range(len(parts), 1, -1):
+            if ".".join(parts[1:end]) in known:
+                found.add(".".join(parts[1:end]))
+                break
+    return found
+
+
+def breaches(trees: dict[str, ast.Module]) -> list[str]:
+    """Imports against the order of RANKS."""
+    found = []
+    for name, tree in trees.items():
+        rank = RANKS.index(name.split(".")[0])
+        for other in ours(tree, trees):
+            if RANKS.index(other.split(".")[0]) > rank:
+                found.append(f"{name} imports {other}")
+    return found
+
+
+def cycle(trees: dict[str, ast.Module]) -> list[str]:
+    """A cycle among the modules' imports, or nothing."""
+    arrows = {name: ours(tree, trees) - {name} for name, tree in trees.items()}
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(arrows[name]):
+            found = walk(other, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := walk(name, []))), [])
+
+
+def test_every_folder_has_a_rank() -> None:
+    folders = {name.split(".")[0] for name in modules()}
+    assert folders == set(RANKS), "a folder without a rank, or a rank without a folder"
+    assert len(RANKS) == len(set(RANKS))
 
 
 def test_imports_run_one_way() -> None:
-    breaches = []
-    for name, tree in modules().items():
-        for imported in imports(tree):
-            if not imported.startswith("app."):
-                continue
-            target = imported.removeprefix("app.")
-            if target == "__version__":
-                continue
-            if not any(target == allowed or target.startswith(f"{allowed}.") for allowed in MAY_IMPORT[name]):
-                breaches.append(f"{name} imports {target}")
-    assert breaches == []
+    assert breaches(modules()) == []
+
+
+def test_no_cycles_within_a_folder_either() -> None:
+    assert cycle(modules()) == []
+
+
+def test_these_checks_can_fail() -> None:
+    trees = {
+        "core.a": ast.parse("from app.api import b"),
+        "api.b": ast.parse("from app.api.c import thing"),
+        "api.c": ast.parse("import app.api.b"),
+    }
+    assert breaches(trees) == ["core.a imports api.b"]
+    assert cycle(trees) == ["api.b", "api.c", "api.b"]
 
 
 def test_each_library_has_its_place() -> None:
-    breaches = []
+    found = []
     for name, tree in modules().items():
-        for imported in {i.split(".")[0] for i in imports(tree)}:
-            for allowed in [ONLY_IN.get(imported)]:
-                if allowed is not None and not any(name == a or (a.endswith(".") and name.startswith(a)) for a in allowed):
-                    breaches.append(f"{name} imports {imported}")
-    assert breaches == []
+        for library in {i.split(".")[0] for i in imported(tree)} & set(ONLY_IN):
+            if not any(name == place or name.startswith(f"{place}.") for place in ONLY_IN[library]):
+                found.append(f"{name} imports {library}")
+    assert found == []
+
+
+def test_pure_modules_do_no_input_or_output() -> None:
+    trees = {n: t for n, t in modules().items() if any(n == p or n.startswith(f"{p}.") for p in PURE)}
+    assert len(trees) >= len(PURE)
+    for name, tree in trees.items():
+        assert not {i.split(".")[0] for i in imported(tree)} & INPUT_OUTPUT, name
+
+
+def test_only_the_standard_library_and_declared_packages_are_imported() -> None:
+    declared = set(ONLY_IN) | {"app", "msgspec", "requests", "jinja2", "gunicorn", "_typeshed"}
+    found = {
+        f"{name} imports {i}"
+        for name, tree in modules().items()
+        for i in {i.split(".")[0] for i in imported(tree)}
+        if i not in sys.stdlib_module_names and i not in declared
+    }
+    assert found == set()
+
+
+def test_the_top_level_can_be_read_at_a_glance() -> None:
+    entries = [p.name for p in APP.iterdir() if p.name != "__pycache__"]
+    assert len(entries) <= 18, entries

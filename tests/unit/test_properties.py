@@ -12,12 +12,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import wire
-from app.config import ConfigError, load, parse
-from app.errors import APIError, BodyError
-from app.names import MAX_NAME_BYTES, api_address, check_name, object_url
-from app.sealing import FormTicket, Sealer, Ticket
-from app.uploads import MAX_SIZE, part_size
+from app.auth.sealing import FormTicket, Sealer, Ticket
+from app.config.load import ConfigError, load, parse
+from app.core import wire
+from app.core.errors import APIError, BodyError
+from app.core.names import MAX_NAME_BYTES, api_address, check_name, object_url
+from app.uploads.lifecycle import MAX_SIZE, part_size
 
 REPO = Path(__file__).resolve().parents[2]
 SEALER = Sealer(["s"])

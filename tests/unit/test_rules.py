@@ -7,13 +7,14 @@ import json
 import pytest
 from werkzeug.http import parse_options_header
 
-from app import pinning, wire
-from app.auth import Authenticator, make_token
-from app.config import Cookie
-from app.downloads import content_disposition
-from app.errors import APIError, ArgsError, InternalError, NetworkError, NoPermissionError, TokenUnknownError
-from app.names import check_name, object_url
-from app.uploads import MAX_PART_SIZE, MAX_SIZE, MIN_PART_SIZE, part_size
+from app.auth.tokens import Authenticator, make_token
+from app.config.load import Cookie
+from app.core import wire
+from app.core.errors import APIError, ArgsError, InternalError, NetworkError, NoPermissionError, TokenUnknownError
+from app.core.names import check_name, object_url
+from app.downloads.views import content_disposition
+from app.routing import pinning
+from app.uploads.lifecycle import MAX_PART_SIZE, MAX_SIZE, MIN_PART_SIZE, part_size
 
 
 @pytest.mark.parametrize("edge", [1, MIN_PART_SIZE, MIN_PART_SIZE * 10000, 1 << 40, MAX_SIZE])
@@ -121,7 +122,7 @@ class _Later:
 
 
 def test_the_memory_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.auth._REMEMBERED", 10)
+    monkeypatch.setattr("app.auth.tokens._REMEMBERED", 10)
     auth = Authenticator(["s"], ())
     for n in range(35):
         auth.identify(make_token("s", f"u{n}", 1, 60))

@@ -1,0 +1,274 @@
+"""Bytes of a picture to bytes of a smaller one. Runs in a process of its own (`thumbnail_helper`), the only place that
+decodes what users uploaded: it may be killed, and its memory goes back with it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import struct
+import sys
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import msgspec
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from app.downloads.thumbnail_format import (
+    LOOK,
+    MADE,
+    NOT_AN_IMAGE,
+    ORIGINAL,
+    REFUSED,
+    TOO_MUCH,
+    Made,
+    Wanted,
+    fit,
+    legacy_name,
+    own_name,
+)
+
+try:
+    from pillow_heif import register_heif_opener
+
+    # Neither more threads than the one it is given, nor pictures that are only an icon in the file.
+    register_heif_opener(thumbnails=False, decode_threads=1)
+except ImportError:
+    # iPhones' HEIC is then no image, as it is none to v3.4.0.
+    pass
+
+#: What is decoded at all: never SVG, PDF or the many rare formats that Pillow reads too.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF", "HEIF")
+#: Pixels of a picture that has to be decoded whole, of four bytes each; a JPEG is decoded at a fraction of its size.
+MAX_PIXELS = 30_000_000
+#: WebP's decoder holds four copies.
+MAX_WEBP_PIXELS = 15_000_000
+MAX_JPEG_PIXELS = 250_000_000
+#: Of an animation. With more, its first picture stands for it.
+MAX_FRAMES = 200
+MAX_FRAME_PIXELS = 30_000_000
+#: Bytes of address space, a last resort where a decoder misbehaves.
+_ADDRESS_SPACE = 1 << 30
+#: 0 to 100, of JPEG and WebP.
+_QUALITY = 82
+_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
+}
+#: What a picture becomes where no format is asked for: its own, else what every client shows.
+_FAMILY = {"JPEG": "JPEG", "PNG": "PNG", "GIF": "PNG", "WEBP": "WEBP", "BMP": "PNG", "AVIF": "JPEG", "HEIF": "JPEG"}
+_ASKED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
+
+
+class _Plan(NamedTuple):
+    target: str
+    size: tuple[int, int]
+    turned: bool
+    frames: int
+
+
+def look(data: bytes, wanted: Wanted) -> Made:
+    """What would be made of a picture, by its header alone: `LOOK` where v3.4.0 may have made it already, the answer itself
+    where it needs no decoding, else the thumbnail."""
+    return _answer(data, wanted, looked=False)
+
+
+def make(data: bytes, wanted: Wanted) -> Made:
+    """The picture that fits the box, upright, without metadata; or why there is none."""
+    return _answer(data, wanted, looked=True)
+
+
+def _answer(data: bytes, wanted: Wanted, looked: bool) -> Made:
+    # Sizes are checked here, by format; Pillow's own limit knows only one for all.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return _of_image(image, wanted, looked)
+    except UnidentifiedImageError:
+        return Made(NOT_AN_IMAGE)
+    except MemoryError:
+        return Made(TOO_MUCH, detail="the picture takes too much memory")
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, ArithmeticError, TypeError) as e:
+        # Pillow's decoders raise all of these for files that are cut or damaged.
+        return Made(REFUSED, detail=f"the picture is damaged ({type(e).__name__})")
+
+
+def _of_image(image: Image.Image, wanted: Wanted, looked: bool) -> Made:
+    source = str(image.format)
+    pixels = image.size[0] * image.size[1]
+    # A progressive JPEG is kept whole while it is decoded, whatever its size afterwards.
+    in_parts = source == "JPEG" and "progressive" not in image.info
+    if pixels > (MAX_JPEG_PIXELS if in_parts else MAX_WEBP_PIXELS if source == "WEBP" else MAX_PIXELS):
+        return Made(REFUSED, detail=f"{image.size[0]} x {image.size[1]} pixels are too many for a thumbnail")
+    orientation = _orientation(image)
+    upright = image.size if orientation < 5 else (image.size[1], image.size[0])
+    size = fit(upright, wanted)
+    # HEIC is for its own phones alone: others get it as JPEG, whatever its size.
+    target = _ASKED.get(wanted.format, "JPEG" if source == "HEIF" else source)
+    if size == upright and target == source and (orientation == 1 or not wanted.format):
+        # Nothing would change; viewers turn an original by its EXIF themselves.
+        return Made(ORIGINAL, content_type=_TYPES[source])
+    frames = 1 if wanted.format else _frames(image)
+    target = _ASKED.get(wanted.format) or (source if frames > 1 else _FAMILY[source])
+    if wanted.format in ("png", "jpeg") and orientation == 1:
+        # What v3.4.0 makes of the same request is the same picture in the same format.
+        name = legacy_name(upright, wanted)
+        if not looked:
+            return Made(LOOK, name=name, content_type=_TYPES[target])
+    else:
+        name = own_name(wanted)
+    plan = _Plan(target, size, orientation != 1, frames)
+    data = _animated(image, plan) if frames > 1 else _still(image, plan)
+    return Made(MADE, name=name, content_type=_TYPES[target], data=data)
+
+
+def _still(image: Image.Image, plan: _Plan) -> bytes:
+    size = plan.size
+    if image.format == "JPEG":
+        # The decoder's own reduction to 1/2, 1/4 or 1/8. Twice the wanted size is left for the resampling to work on.
+        side = max(size) * 2
+        image.draft(None, (side, side))
+    image.load()
+    profile = image.info.get("icc_profile")
+    if plan.turned:
+        ImageOps.exif_transpose(image, in_place=True)
+    picture = _smaller(_resizable(image), size)
+    picture = _rgb(picture, profile)
+    if plan.target == "JPEG" and picture.mode == "RGBA":
+        ground = Image.new("RGB", picture.size, "white")
+        ground.paste(picture, mask=picture.getchannel("A"))
+        picture = ground
+    # Comments, EXIF and profile would go along from here.
+    picture.info = {}
+    out = io.BytesIO()
+    if plan.target == "JPEG":
+        picture.save(out, "JPEG", quality=_QUALITY, optimize=True, progressive=size[0] * size[1] > 250_000)
+    elif plan.target == "WEBP":
+        picture.save(out, "WEBP", quality=_QUALITY, method=4)
+    else:
+        picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _animated(image: Image.Image, plan: _Plan) -> bytes:
+    def duration(number: int) -> int:
+        image.seek(number)
+        if image.format == "WEBP":
+            # Pillow learns it only then.
+            image.load()
+        return int(image.info.get("duration", 100))
+
+    def picture(number: int) -> Image.Image:
+        image.seek(number)
+        made = _smaller(image.convert("RGBA"), plan.size)
+        made.info = {}
+        return made
+
+    more: dict[str, Any] = {"quality": _QUALITY, "method": 2} if plan.target == "WEBP" else {"disposal": 2}
+    if "loop" in image.info:
+        more["loop"] = int(image.info["loop"])
+    # Wanted before the pictures are encoded: decoding twice costs less memory than keeping all of them.
+    more["duration"] = [duration(n) for n in range(plan.frames)]
+    rest = (picture(n) for n in range(1, plan.frames))
+    out = io.BytesIO()
+    picture(0).save(out, plan.target, save_all=True, append_images=rest, **more)
+    return out.getvalue()
+
+
+def _frames(image: Image.Image) -> int:
+    """Pictures of an animation; 1 where it has more than are worth it. Counted by looking: headers lie."""
+    if image.format not in ("GIF", "WEBP") or not getattr(image, "is_animated", False):
+        return 1
+    most = min(MAX_FRAMES, MAX_FRAME_PIXELS // (image.size[0] * image.size[1]))
+    count = 1
+    try:
+        while count <= most:
+            image.seek(count)
+            count += 1
+    except EOFError:
+        pass
+    image.seek(0)
+    return count if count <= most else 1
+
+
+def _resizable(image: Image.Image) -> Image.Image:
+    """In a mode whose pixels can be averaged."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        # 16 bits of grey. Pillow's own conversion cuts instead of scaling.
+        return image.convert("F")
+    if image.mode in ("1", "P", "PA", "La", "LA") or "transparency" in image.info:
+        has_alpha = image.mode in ("PA", "La", "LA") or "transparency" in image.info
+        return image.convert("RGBA" if has_alpha else "RGB")
+    return image
+
+
+def _smaller(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB or RGBA, 8 bits, sRGB."""
+    if image.mode == "F":
+        image = image.point(lambda v: v * (255 / 65535)).convert("L")
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode=mode
+            )
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            # A profile that cannot be read, or is for other colours, is as good as none.
+            pass
+        else:
+            image = converted or image
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's tag 274, 1 to 8; 1 where there is none or another. HEIF's and AVIF's decoders turn by themselves."""
+    if image.format in ("HEIF", "AVIF", "GIF", "BMP"):
+        return 1
+    value = image.getexif().get(274, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests, one at a time, until the input ends.
+
+    A request is a frame of `Wanted` and a frame of the picture; an answer a frame of `Made`. After `LOOK` comes an empty
+    frame where there is none, or one of a byte where it was found. A frame is a length in 4 bytes, and what it says.
+    """
+    while (wanted := _read(requests)) is not None and (data := _read(requests)) is not None:
+        what = msgspec.msgpack.decode(wanted, type=Wanted)
+        answer = look(data, what)
+        if answer.kind == LOOK:
+            _write(answers, answer)
+            if _read(requests) != b"":
+                continue
+            answer = make(data, what)
+        del data
+        _write(answers, answer)
+
+
+def _read(stream: BinaryIO) -> bytes | None:
+    head = stream.read(4)
+    return stream.read(struct.unpack(">I", head)[0]) if len(head) == 4 else None
+
+
+def _write(stream: BinaryIO, answer: Made) -> None:
+    frame = msgspec.msgpack.encode(answer)
+    stream.write(struct.pack(">I", len(frame)) + frame)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    # Uploads come first.
+    os.nice(10)
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve(cast(BinaryIO, sys.stdin.buffer), cast(BinaryIO, sys.stdout.buffer))

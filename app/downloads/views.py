@@ -1,0 +1,195 @@
+"""A name to the signed URL that shows its content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from app.core import wire
+from app.core.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
+from app.core.model import Record
+from app.core.names import file_name
+from app.downloads.pictures import NodeCalls as PictureCalls
+from app.downloads.pictures import Picture, Pictures
+from app.downloads.thumbnail_format import Wanted, wanted_of
+from app.observability import metrics
+
+#: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
+VIEW_WINDOW = 3600
+#: Seconds from the window's begin; what is left of it is never shorter than one window.
+VIEW_EXPIRES = 2 * VIEW_WINDOW
+#: Seconds that an access_url works: the caller is told, and may keep it.
+ACCESS_EXPIRES = 86400
+
+
+class NodeCalls(PictureCalls, Protocol):
+    """What a download needs of the node that holds the object."""
+
+    def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
+
+
+class RecordCalls(Protocol):
+    def get(self, name: str) -> Record | None: ...
+    def add(self, record: Record) -> None: ...
+
+
+class ElsewhereError(Exception):
+    """This instance holds no keys for the node; an instance of that node can answer."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+class NotMadeError(Exception):
+    """The thumbnail is not there yet, and this instance's node is not the object's."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+class View(msgspec.Struct, frozen=True):
+    url: str
+    #: Unix seconds at which the URL stops working.
+    expires: int
+    #: Why an original stands for the thumbnail that was asked for; see `Picture.instead`.
+    instead: str = ""
+
+
+class Downloads:
+    """
+    :param nodes: those that this instance holds keys for, by ID.
+    :param known: every node of the deployment.
+    :param own: this instance's node, for whose objects it makes thumbnails.
+    """
+
+    def __init__(
+        self, records: RecordCalls, nodes: Mapping[str, NodeCalls], known: frozenset[str], pictures: Pictures, own: str
+    ) -> None:
+        self._records = records
+        self._pictures = pictures
+        self._own = own
+        self._nodes = nodes
+        self._known = known
+
+    def view(self, name: str, query: Mapping[str, str], method: str = "GET", here: bool = False) -> View:
+        """Where to send a viewer, signed for `method`; the same URL for all within an hour.
+
+        :param query: `type` (none or `image`) and for images `width`, `height`, `format`.
+        :param here: make a thumbnail of any node's object; else only of the own node's.
+        :raises RecordNotFoundError, ArgsError, DataError, NetworkError, ElsewhereError:
+        :raises NotMadeError: not `here`, and another node's.
+        """
+        at = time.time() // VIEW_WINDOW * VIEW_WINDOW
+        return self._show(name, query, method, VIEW_EXPIRES, at, here)
+
+    def access_url(self, name: str, query: Mapping[str, str], here: bool = False) -> wire.AccessURL:
+        """A signed URL for the caller's own use. Raises as `view` does."""
+        signed = self._show(name, query, "GET", ACCESS_EXPIRES, int(time.time()), here)
+        return wire.AccessURL(url=signed.url, expire_time=signed.expires * 1000)
+
+    def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, here: bool) -> View:
+        record, node = self._find(name, query)
+        if query.get("type") != "image":
+            return _sign_file(record, node, method, expires, at)
+        record = _with_etag(record, node)
+        wanted = wanted_of(query)
+        if wanted is None:
+            return _sign_picture(record, self._pictures.original(record, node), node, method, expires, at)
+        try:
+            picture = self._thumbnail(record, node, wanted, here)
+        except DataError:
+            metrics.thumbnail("refused")
+            raise
+        metrics.thumbnail(picture.instead or ("shown" if picture.key else "original"))
+        return _sign_picture(record, picture, node, method, expires, at)
+
+    def _thumbnail(self, record: Record, node: NodeCalls, wanted: Wanted, here: bool) -> Picture:
+        found = self._pictures.find(record, node, wanted)
+        if found is not None:
+            return found
+        if record.node != self._own and not here:
+            raise NotMadeError(record.node)
+        return self._pictures.make(record, node, wanted)
+
+    def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, NodeCalls]:
+        record = self._records.get(name)
+        if record is None:
+            raise RecordNotFoundError
+        kind = query.get("type", "")
+        if kind not in ("", "image"):
+            raise ArgsError("invalid query type")
+        if not record.node:
+            record = self._locate(record)
+        node = self._nodes.get(record.node)
+        if node is None:
+            if record.node in self._known:
+                raise ElsewhereError(record.node)
+            raise NetworkError(f"the object lies on node {record.node}, which is not in instances.yaml any more")
+        return record, node
+
+    def _locate(self, record: Record) -> Record:
+        """Ask each node for an object of v3.4.0's whose node is not known, and remember the answer.
+
+        :raises RecordNotFoundError: it is on none of them.
+        :raises NetworkError: a node could not be asked, and it is on no other.
+        """
+        down: NetworkError | None = None
+        for node_id, node in self._nodes.items():
+            try:
+                found = node.stat(record.key)
+            except NetworkError as e:
+                down = e
+                continue
+            if found is not None:
+                located = msgspec.structs.replace(record, node=node_id, etag=found.etag, size=found.size)
+                self._records.add(located)
+                return located
+        if down is not None:
+            raise down
+        raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self._nodes)}")
+
+
+def _with_etag(record: Record, node: NodeCalls) -> Record:
+    """A record of v3.4.0's has none."""
+    if record.etag:
+        return record
+    found = node.stat(record.key)
+    if found is None:
+        raise RecordNotFoundError("the object of this record is gone")
+    return msgspec.structs.replace(record, etag=found.etag, size=found.size)
+
+
+def _sign_file(record: Record, node: NodeCalls, method: str, expires: int, at: float) -> View:
+    query = {
+        "response-content-disposition": content_disposition(file_name(record.name)),
+        # Content never changes under a key, so it may be kept as long as the URL surely works.
+        "response-cache-control": f"max-age={VIEW_WINDOW}",
+    }
+    if record.content_type:
+        query["response-content-type"] = record.content_type
+    return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
+
+
+def _sign_picture(record: Record, picture: Picture, node: NodeCalls, method: str, expires: int, at: float) -> View:
+    """By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0)."""
+    query = {"response-cache-control": f"max-age={VIEW_WINDOW}", "response-content-type": picture.content_type}
+    url = node.sign_view(method, picture.key or record.key, expires, query, at)
+    return View(url, int(at) + expires, picture.instead)
+
+
+def content_disposition(name: str) -> str:
+    """`attachment` with the file name in both forms of RFC 6266: quoted ASCII for old clients, and UTF-8 (RFC 8187).
+
+    v3.4.0 sends the raw name in the quoted form, which browsers read as Latin-1.
+    """
+    fallback = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
+    header = f'attachment; filename="{fallback}"'
+    if fallback != name:
+        header += f"; filename*=UTF-8''{quote(name, safe='')}"
+    return header

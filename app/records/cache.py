@@ -1,0 +1,54 @@
+"""Records that were looked up a moment ago. Hot names cost the database one read a second for each worker, and views of
+known names go on for a while when the database cannot serve."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from app.core.errors import DatabaseError
+from app.core.model import Record
+
+#: Seconds that a record is taken without a look, and with one that failed.
+FRESH = 1.0
+STALE = 300.0
+# Some MiB a worker, filled within minutes.
+_MOST = 4_000
+
+
+class RecordCalls(Protocol):
+    def get(self, name: str) -> Record | None: ...
+    def add(self, record: Record) -> None: ...
+
+
+class RecordCache:
+    """One worker's own. Names that are not there are not remembered: they may be uploaded any moment."""
+
+    def __init__(self, records: RecordCalls) -> None:
+        self._records = records
+        self._known: dict[str, tuple[Record, float]] = {}
+
+    def get(self, name: str) -> Record | None:
+        """
+        :raises DatabaseError: the database cannot serve, and the name was not seen lately.
+        """
+        known, now = self._known.get(name), time.monotonic()
+        if known is not None and now - known[1] < FRESH:
+            return known[0]
+        try:
+            record = self._records.get(name)
+        except DatabaseError:
+            if known is not None and now - known[1] < STALE:
+                return known[0]
+            raise
+        if record is None:
+            self._known.pop(name, None)
+            return None
+        if len(self._known) >= _MOST:
+            # Cheaper than keeping an order, and rare: everything is looked up again.
+            self._known.clear()
+        self._known[name] = record, now
+        return record
+
+    def add(self, record: Record) -> None:
+        self._records.add(record)

@@ -1,0 +1,111 @@
+"""v3.4.0's table `object`, in its own MySQL database: read always, written to only where asked, never altered."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Connection
+
+from app.core.model import Record
+
+log = logging.getLogger(__name__)
+
+#: Characters of the table's key.
+MAX_NAME = 191
+
+# A MetaData of its own: nothing here is ever created.
+_object = sa.Table(
+    "object",
+    sa.MetaData(),
+    sa.Column("name", sa.String(MAX_NAME), primary_key=True),
+    sa.Column("user_id", sa.Text),
+    sa.Column("hash", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("content_type", sa.Text),
+    sa.Column("cause", sa.Text),
+    sa.Column("create_time", mysql.DATETIME(fsp=3)),
+)
+
+
+class LegacyTable:
+    """
+    :param node: the node that holds v3.4.0's objects; "" where each has to be looked for.
+    """
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._select = sa.select(_object).where(_object.c.name == sa.bindparam("of_name"))
+        after = sa.select(_object).where(_object.c.name > sa.bindparam("after_name")).order_by(_object.c.name)
+        self._next = after.limit(sa.bindparam("count"))
+        insert = mysql.insert(_object)
+        columns = [c.name for c in _object.columns if c.name != "name"]
+        self._upsert = insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
+        #: Records that the table could not take, since the start of this process.
+        self.unfit = 0
+
+    def get(self, connection: Connection, name: str) -> Record | None:
+        """The row that v3.4.0 would find, under its own name: its collation takes names for one that differ only in case,
+        and links made with either have always worked."""
+        if len(name) > MAX_NAME:
+            return None
+        row = connection.execute(self._select, {"of_name": name}).first()
+        return None if row is None else _record(row, self._node)
+
+    def after(self, connection: Connection, name: str, count: int) -> list[Record]:
+        """The next rows in the order of its collation."""
+        rows = connection.execute(self._next, {"after_name": name, "count": count}).all()
+        return [_record(row, self._node) for row in rows]
+
+    def naming(self, connection: Connection, keys: list[str]) -> set[str]:
+        """Which of these object keys any row names. Reads the whole table: v3.4.0 has no index of them."""
+        return set(connection.execute(sa.select(_object.c.key).where(_object.c.key.in_(keys))).scalars())
+
+    def put(self, connection: Connection, record: Record) -> bool:
+        """Write a record as v3.4.0 writes it; false, and nothing done, where the table cannot hold it."""
+        reason = ""
+        if len(record.name) > MAX_NAME:
+            reason = f"its name is longer than {MAX_NAME} characters"
+        else:
+            row = connection.execute(self._select, {"of_name": record.name}).first()
+            if row is not None and row.name != record.name:
+                reason = f"the table takes its name for that of another object, {row.name!r}"
+        if reason:
+            self.unfit += 1
+            log.warning("not in v3.4.0's table: %r: %s", record.name, reason)
+            return False
+        connection.execute(
+            self._upsert,
+            {
+                "name": record.name,
+                "user_id": record.user,
+                "hash": record.hash,
+                "key": record.key,
+                "size": record.size,
+                "content_type": record.content_type,
+                "cause": record.cause,
+                # v3.4.0 writes the server's local time.
+                "create_time": datetime.fromtimestamp(record.create_time / 1000),
+            },
+        )
+        return True
+
+
+def _record(row: Any, node: str) -> Record:
+    created: datetime | None = row.create_time
+    return Record(
+        name=row.name,
+        user=row.user_id or "",
+        node=node,
+        key=row.key or "",
+        hash=row.hash or "",
+        etag="",
+        size=row.size or 0,
+        content_type=row.content_type or "",
+        cause=row.cause or "",
+        create_time=0 if created is None else int(created.timestamp() * 1000),
+    )

@@ -1,0 +1,4 @@
+"""Runs the application under gunicorn.
+
+Must not know the routes.
+"""

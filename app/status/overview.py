@@ -1,0 +1,180 @@
+"""Every node and instance at a glance, as seen from this machine, with what the records say lies where."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import msgspec
+
+from app.config.load import Deployment, Instance
+from app.core.errors import APIError, NetworkError
+from app.status.report import Report
+from app.storage.http_pool import Pool, Unreachable
+from app.storage.monitor import Readiness
+
+#: Seconds.
+_TIMEOUT = 3.0
+_COUNT_EVERY = 60.0
+
+
+class NodeCalls(Protocol):
+    def probe(self) -> float: ...
+
+
+class NodeState(msgspec.Struct, frozen=True):
+    id: str
+    #: None where this file holds no keys to ask it with.
+    up: bool | None
+    #: Milliseconds that a probe took; None where it is not up.
+    latency_ms: float | None
+    #: Why it is not up.
+    reason: str
+    drain: bool
+    #: That records of ours name; objects of v3.4.0's that were never asked for are not among them.
+    objects: int
+    bytes: int
+
+
+class InstanceState(msgspec.Struct, frozen=True):
+    id: str
+    node: str
+    ready: bool
+    #: Milliseconds that its answer took; None where nothing answered.
+    latency_ms: float | None
+    #: Why it is not ready.
+    reason: str
+    #: Share of the requests of the last 5 minutes that all instances answered, 0 to 1; None where there were none.
+    share: float | None = None
+    #: What it tells of itself; None where it did not.
+    report: Report | None = None
+
+
+class Overview(msgspec.Struct, frozen=True):
+    nodes: list[NodeState]
+    instances: list[InstanceState]
+
+    @property
+    def all_up(self) -> bool:
+        return all(n.up is not False for n in self.nodes) and all(i.ready for i in self.instances)
+
+
+class Monitored(Protocol):
+    def readiness(self) -> Readiness: ...
+
+
+class Watched:
+    """A node by what is known of it already, so that a page waits for none."""
+
+    def __init__(self, monitor: Monitored) -> None:
+        self._monitor = monitor
+
+    def probe(self) -> float:
+        state = self._monitor.readiness()
+        if not state.ready or state.latency_ms is None:
+            raise NetworkError(state.reason)
+        return state.latency_ms / 1000
+
+
+class Totals:
+    """Objects and bytes by node, counted anew at most every minute, and less often where counting takes long: it reads
+    every record."""
+
+    def __init__(self, count: Callable[[], dict[str, tuple[int, int]]]) -> None:
+        self._count = count
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[int, int]] = {}
+        self._until = 0.0
+
+    def get(self) -> dict[str, tuple[int, int]]:
+        """What was counted last; nothing where the records cannot be read."""
+        with self._lock:
+            start = time.monotonic()
+            if start >= self._until:
+                with contextlib.suppress(APIError):
+                    self._known = self._count()
+                now = time.monotonic()
+                self._until = now + max(_COUNT_EVERY, 100 * (now - start))
+            return self._known
+
+
+def look(
+    deployment: Deployment,
+    nodes: Mapping[str, NodeCalls],
+    totals: Mapping[str, tuple[int, int]],
+    headers: Mapping[str, str],
+    own: Report | None = None,
+) -> Overview:
+    """
+    :param nodes: those that can be asked from here.
+    :param totals: objects and bytes by node (`Records.totals`).
+    :param headers: of the requests to instances; they let this program see.
+    :param own: of the instance that asks; it does not ask itself.
+    """
+
+    def ask(instance: Instance) -> InstanceState:
+        if own is not None and instance.id == own.instance:
+            return InstanceState(own.instance, own.node, own.ready, 0.0, own.reason, report=own)
+        return _ask(instance, headers)
+
+    with ThreadPoolExecutor(max(1, min(16, len(deployment.instances)))) as pool:
+        instances = list(pool.map(ask, deployment.instances.values()))
+    total = sum(i.report.recent.requests for i in instances if i.report is not None)
+    if total:
+        instances = [
+            i if i.report is None else msgspec.structs.replace(i, share=i.report.recent.requests / total) for i in instances
+        ]
+    states = []
+    for node_id, config in deployment.nodes.items():
+        objects, size = totals.get(node_id, (0, 0))
+        reports = [i.report for i in instances if i.report is not None and i.report.node == node_id]
+        up, latency, reason = _node(nodes.get(node_id), reports)
+        states.append(NodeState(node_id, up, latency, reason, config.drain, objects, size))
+    for node_id, (objects, size) in totals.items():
+        if node_id not in deployment.nodes:
+            reason = "not in this file any more" if node_id else "objects of v3.4.0's whose node was never asked"
+            states.append(NodeState(node_id, False if node_id else None, None, reason, False, objects, size))
+    return Overview(states, instances)
+
+
+def _node(node: NodeCalls | None, reports: list[Report]) -> tuple[bool | None, float | None, str]:
+    """Whether it is up, milliseconds, and why not: down where one of its instances says so, which ask it every second;
+    else as this program sees it."""
+    for report in reports:
+        if not report.ready:
+            return False, None, report.reason
+    if node is not None:
+        try:
+            return True, round(node.probe() * 1000, 1), ""
+        except APIError as e:
+            return False, None, e.detail
+    if reports:
+        return True, reports[0].node_ms, ""
+    return None, None, "no keys in this file"
+
+
+def _ask(instance: Instance, headers: Mapping[str, str]) -> InstanceState:
+    pool = Pool(instance.url, _TIMEOUT)
+    start = time.monotonic()
+    try:
+        response = pool.request("GET", "/status.json", _TIMEOUT, headers=headers)
+    except Unreachable as e:
+        return InstanceState(instance.id, instance.node, False, None, str(e))
+    finally:
+        pool.close()
+    latency = round((time.monotonic() - start) * 1000, 1)
+    try:
+        report = msgspec.json.decode(response.body, type=Report)
+    except msgspec.DecodeError:
+        if response.status == 403:
+            reason = "it refuses to tell: is its auth.secret another, or its clock over a minute off?"
+        else:
+            reason = f"HTTP {response.status}, and not from an instance of this version"
+        return InstanceState(instance.id, instance.node, False, latency, reason)
+    if report.instance != instance.id:
+        return InstanceState(instance.id, instance.node, False, latency, f"{instance.url} is instance {report.instance}")
+    return InstanceState(instance.id, report.node, report.ready, latency, report.reason, report=report)

@@ -1,0 +1,105 @@
+"""Is the own node there: asked in the background, so that no request waits to find out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Protocol
+
+import msgspec
+
+from app.core.errors import APIError, NetworkError
+from app.observability import metrics
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two probes; a node that returns is used again after one.
+INTERVAL = 1.0
+#: The same for other instances' nodes, which are only asked what they hold.
+PEER_INTERVAL = 3.0
+
+
+class Probed(Protocol):
+    id: str
+    down_since: float | None
+    down_reason: str
+
+    def probe(self) -> float: ...
+    def probe_put(self) -> None: ...
+
+
+class Readiness(msgspec.Struct):
+    """The body of `/readyz`."""
+
+    instance: str
+    node: str
+    ready: bool
+    #: Milliseconds that the last probe took; None before the first, and while the node does not answer.
+    latency_ms: float | None
+    #: Unix seconds since when the node does not answer.
+    down_since: float | None
+    reason: str
+
+
+class Monitor:
+    """Probes one node, in a thread of its own.
+
+    :param own: the instance's own node, which is probed more often, and tried for write-once PUTs.
+    """
+
+    def __init__(self, instance_id: str, node: Probed, own: bool = True) -> None:
+        self.node_id = node.id
+        self._own = own
+        self._instance_id = instance_id
+        self._node = node
+        self._latency: float | None = None
+        self._put_probed = False
+        self._refusal: tuple[float, str] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"probe-{node.id}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def readiness(self) -> Readiness:
+        since, reason = self._node.down_since, self._node.down_reason
+        if since is None and self._refusal is not None:
+            since, reason = self._refusal
+        return Readiness(
+            instance=self._instance_id,
+            node=self._node.id,
+            ready=since is None and self._latency is not None,
+            latency_ms=None if since is not None or self._latency is None else round(self._latency * 1000, 2),
+            down_since=since,
+            reason=reason if since is not None else ("" if self._latency is not None else "not probed yet"),
+        )
+
+    def probe(self) -> None:
+        """One probe. Never raises: what it finds is in `readiness`."""
+        try:
+            self._latency = self._node.probe()
+            self._refusal = None
+            metrics.probed(self._node.id, self._latency)
+            if self._own and not self._put_probed:
+                self._node.probe_put()
+                self._put_probed = True
+        except NetworkError:
+            metrics.probed(self._node.id, None)
+        except APIError as e:
+            metrics.probed(self._node.id, None)
+            if self._refusal is None or self._refusal[1] != e.detail:
+                self._refusal = (time.time(), e.detail)
+                log.error("node %s cannot be used: %s", self._node.id, e.detail)
+        except Exception:
+            log.exception("probing node %s", self._node.id)
+
+    def _run(self) -> None:
+        while True:
+            self.probe()
+            if self._stop.wait(INTERVAL if self._own else PEER_INTERVAL):
+                return

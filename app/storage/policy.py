@@ -1,0 +1,42 @@
+"""The least that a MinIO user needs for an instance to work, as an S3 policy. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.config.load import Node
+
+
+def policy(node: Node, make_bucket: bool = False) -> dict[str, Any]:
+    """
+    :param make_bucket: with the right to make the bucket; without it, it must be there.
+    """
+    bucket, objects = f"arn:aws:s3:::{node.bucket}", f"arn:aws:s3:::{node.bucket}/openim/*"
+    on_bucket = ["s3:GetBucketLocation"]
+    if make_bucket:
+        on_bucket.append("s3:CreateBucket")
+    if node.public_read:
+        on_bucket += ["s3:GetBucketPolicy", "s3:PutBucketPolicy"]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": on_bucket, "Resource": [bucket]},
+            {
+                # HEAD of the bucket, and "not there" instead of "denied" for an object that is not.
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket"],
+                "Resource": [bucket],
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:ListMultipartUploadParts",
+                    "s3:AbortMultipartUpload",
+                ],
+                "Resource": [objects],
+            },
+        ],
+    }

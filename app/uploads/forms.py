@@ -1,0 +1,136 @@
+"""Uploads by a browser's form (S3 POST policy), which versions of OpenIM after v3.4.0 added."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import Protocol
+
+from app.auth.sealing import FormTicket, Sealer
+from app.auth.tokens import Identity
+from app.core import wire
+from app.core.errors import ArgsError, InternalError, NoPermissionError
+from app.core.model import ObjectInfo, Record
+from app.core.names import check_name, object_url
+from app.uploads.lifecycle import MAX_PART_SIZE, LimitCalls, check_texts
+
+#: Seconds that a form works; admins may ask for other times, as in those versions.
+EXPIRE = 600
+MAX_EXPIRE = 7 * 86400
+#: S3's limit of one POST, bytes.
+MAX_SIZE = MAX_PART_SIZE
+
+
+class NodeCalls(Protocol):
+    id: str
+
+    def stat(self, key: str) -> ObjectInfo | None: ...
+    def copy(self, source: str, target: str, etag: str) -> None: ...
+    def remove(self, key: str) -> None: ...
+    def sign_form(self, key: str, size: int, content_type: str, expires: int) -> tuple[str, dict[str, str]]: ...
+
+
+class RecordCalls(Protocol):
+    def put(self, record: Record) -> None: ...
+
+
+class Forms:
+    """Form uploads to one node.
+
+    A form may be sent again as long as it works, so what it makes is copied away before it is recorded: the copy does not
+    change any more.
+    """
+
+    def __init__(
+        self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str, limits: LimitCalls | None
+    ) -> None:
+        self._limits = limits
+        self._node = node
+        self._records = records
+        self._sealer = sealer
+        self._api_url = api_url
+
+    def initiate(self, identity: Identity, request: wire.InitiateFormDataRequest) -> wire.InitiatedForm:
+        """
+        :raises ArgsError, NoPermissionError: the name, or the size.
+        """
+        name, content_type = request.name or "", request.content_type or ""
+        check_name(name, identity.user, identity.is_admin)
+        check_texts(content_type, "")
+        size = request.size or 0
+        if size <= 0:
+            raise ArgsError("size must be greater than 0")
+        if size > MAX_SIZE:
+            raise ArgsError(f"size must be at most {MAX_SIZE} bytes: a form is one POST; use multipart uploads")
+        if self._limits is not None:
+            self._limits.begin(identity.user, size)
+        seconds = EXPIRE
+        if identity.is_admin and request.millisecond:
+            seconds = max(1, min(MAX_EXPIRE, request.millisecond // 1000))
+        ticket = FormTicket(
+            user=identity.user,
+            node=self._node.id,
+            form=secrets.token_hex(16),
+            name=name,
+            size=size,
+            content_type=content_type,
+            expires=int(time.time()) + seconds,
+        )
+        url, fields = self._node.sign_form(_posted_key(ticket), size, content_type, seconds)
+        return wire.InitiatedForm(
+            id=self._sealer.seal_form(ticket),
+            url=url,
+            file="file",
+            header=None,
+            form_data=fields,
+            expires=ticket.expires * 1000,
+            success_codes=[200, 204],
+        )
+
+    def complete(self, identity: Identity, ticket: FormTicket, api_url: str | None = None) -> wire.Completed:
+        """Record what a form made. A repeat answers the same URL.
+
+        :raises InternalError: nothing was posted.
+        :raises NoPermissionError: another user's form.
+        """
+        if identity.user != ticket.user:
+            raise NoPermissionError("the upload was begun by another user")
+        kept = self._node.stat(_kept_key(ticket))
+        if kept is None:
+            kept = self._keep(ticket)
+        self._records.put(
+            Record(
+                name=ticket.name,
+                user=ticket.user,
+                node=ticket.node,
+                key=_kept_key(ticket),
+                # The hash of an upload in one part, so that the same content is known whichever way it comes.
+                hash=hashlib.md5(kept.etag.encode()).hexdigest(),  # noqa: S324 (the wire format's)
+                etag=kept.etag,
+                size=kept.size,
+                content_type=ticket.content_type,
+                cause="",
+                create_time=int(time.time() * 1000),
+            )
+        )
+        return wire.Completed(url=object_url(api_url or self._api_url, ticket.name))
+
+    def _keep(self, ticket: FormTicket) -> ObjectInfo:
+        posted = self._node.stat(_posted_key(ticket))
+        if posted is None:
+            raise InternalError("The specified key does not exist: the form was not sent, or its file was refused")
+        if posted.size != ticket.size:
+            self._node.remove(_posted_key(ticket))
+            raise InternalError(f"file size mismatch: {posted.size} bytes where {ticket.size} were declared")
+        self._node.copy(_posted_key(ticket), _kept_key(ticket), posted.etag)
+        self._node.remove(_posted_key(ticket))
+        return posted
+
+
+def _posted_key(ticket: FormTicket) -> str:
+    return f"openim/temp/form/{ticket.form}"
+
+
+def _kept_key(ticket: FormTicket) -> str:
+    return f"openim/data/form/{ticket.form}"

@@ -1,0 +1,509 @@
+"""Pictures to smaller pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.core.errors import DataError
+from app.core.model import ObjectInfo, Record
+from app.downloads import pictures
+from app.downloads.decoder import look, make
+from app.downloads.decoder_process import ThumbnailHelper
+from app.downloads.pictures import Pictures
+from app.downloads.thumbnail_format import (
+    LOOK,
+    MADE,
+    NOT_AN_IMAGE,
+    ORIGINAL,
+    REFUSED,
+    TOO_MUCH,
+    Made,
+    Wanted,
+    fit,
+    legacy_name,
+    wanted_of,
+)
+from tests.pictures import (
+    as_v340,
+    encoded,
+    gif_of_frames,
+    opened,
+    photo,
+    png_bomb,
+    similarity,
+    swapped_profile,
+)
+
+ROWS = json.loads((Path(__file__).parents[2] / "conformance/v3.4.0-thumbnails.json").read_text())
+SIZES = {"small.png": (20, 10), "big.jpg": (3000, 2000)}
+BOX = Wanted(100, 100, "")
+FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF", "HEIF"]
+
+
+@pytest.fixture(scope="module")
+def small() -> Image.Image:
+    return photo(400, 200)
+
+
+def query_of(text: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in text.lstrip("?").split("&"))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r["file"] + r["query"])
+def test_sizes_and_names_are_v3_4_0s(row: dict[str, Any]) -> None:
+    size = SIZES.get(row["file"], (400, 200))
+    wanted = wanted_of(query_of(row["query"]))
+    shown = size if wanted is None else fit(size, wanted)
+    assert str(shown) == row["result"][1]
+    if wanted is not None and "/thumbnail/" in row["key"]:
+        recorded = row["key"].split("/")[-1]
+        ending = recorded.split(".")[-1]
+        assert legacy_name(size, Wanted(wanted.width, wanted.height, ending)) == recorded
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("width=100", Wanted(100, 0, "")),
+        ("width=1024&height=1024", Wanted(1024, 1024, "")),
+        ("width=1025&height=5", None),
+        ("width=5&height=-1", None),
+        ("width=99999999999999999999", None),
+        ("width=1e2", None),
+        ("width=١", None),
+        ("width=+7", Wanted(7, 0, "")),
+        ("width= 7", None),
+        ("format=JPG", Wanted(0, 0, "jpeg")),
+        ("format=tiff", Wanted(0, 0, "png")),
+        ("format=webp", Wanted(0, 0, "webp")),
+        ("", None),
+    ],
+)
+def test_what_a_query_asks_for(query: str, wanted: Wanted | None) -> None:
+    assert wanted_of(dict(p.split("=") for p in query.split("&") if p)) == wanted
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (3, 7), (401, 199), (1024, 1024)])
+@pytest.mark.parametrize("wanted", [Wanted(100, 100, ""), Wanted(1, 1, ""), Wanted(0, 50, ""), Wanted(33, 0, "")])
+def test_fits_the_box_and_is_never_larger(size: tuple[int, int], wanted: Wanted) -> None:
+    width, height = fit(size, wanted)
+    assert 1 <= width <= min(size[0], wanted.width or size[0])
+    assert 1 <= height <= min(size[1], wanted.height or size[1])
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("PNG", "PNG"),
+        ("JPEG", "JPEG"),
+        ("GIF", "PNG"),
+        ("WEBP", "WEBP"),
+        ("BMP", "PNG"),
+        ("AVIF", "JPEG"),
+        ("HEIF", "JPEG"),
+    ],
+)
+def test_formats(small: Image.Image, source: str, target: str) -> None:
+    data = encoded(small, source)
+    asked = {"": target, "png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
+    for wanted, expected in asked.items():
+        made = make(data, Wanted(100, 100, wanted))
+        assert made.kind == MADE
+        image = opened(made.data)
+        assert (image.format, image.size, made.content_type) == (expected, (100, 50), f"image/{expected.lower()}")
+    within = make(data, Wanted(1000, 1000, ""))
+    # HEIC is shown by few.
+    assert within.kind == (MADE if source == "HEIF" else ORIGINAL)
+
+
+@pytest.mark.parametrize("box", [Wanted(320, 320, ""), Wanted(1000, 1000, ""), Wanted(97, 0, ""), Wanted(320, 320, "webp")])
+def test_looks_like_a_careful_resize(box: Wanted) -> None:
+    source = photo(3000, 2000)
+    for form, more in (("JPEG", {"quality": 92}), ("PNG", {})):
+        made = opened(make(encoded(source, form, **more), box).data)
+        reference = source.resize(made.size, Image.Resampling.LANCZOS)
+        assert similarity(made, reference) > 0.95, form
+        # The measure can fail: v3.4.0's way does.
+    assert similarity(source.resize(made.size, Image.Resampling.NEAREST), reference) < 0.95
+
+
+def test_bytes_of_a_12_megapixel_photos_thumbnail() -> None:
+    source = photo(4000, 3000)
+    made = make(encoded(source, "JPEG", quality=90), Wanted(640, 640, ""))
+    image = opened(made.data)
+    assert image.size == (640, 480)
+    assert len(made.data) * 4 <= len(as_v340(source, image.size))
+
+
+def _stored(upright: Image.Image, orientation: int) -> Image.Image:
+    """What a camera stores, so that a viewer who obeys the orientation sees `upright` (EXIF 2.3, tag 274)."""
+    T = Image.Transpose
+    back = {
+        1: None,
+        2: T.FLIP_LEFT_RIGHT,
+        3: T.ROTATE_180,
+        4: T.FLIP_TOP_BOTTOM,
+        5: T.TRANSPOSE,
+        6: T.ROTATE_90,
+        7: T.TRANSVERSE,
+        8: T.ROTATE_270,
+    }[orientation]
+    return upright if back is None else upright.transpose(back)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_the_eight_orientations_come_out_upright(orientation: int, form: str) -> None:
+    upright = Image.new("RGB", (400, 200), "white")
+    upright.paste("red", (0, 0, 200, 100))
+    upright.paste("lime", (200, 0, 400, 100))
+    upright.paste("blue", (0, 100, 200, 200))
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encoded(_stored(upright, orientation), form, exif=exif)
+    image = opened(make(data, BOX).data).convert("RGB")
+    assert image.size == (100, 50)
+    for spot, colour in (((25, 12), (255, 0, 0)), ((75, 12), (0, 255, 0)), ((25, 37), (0, 0, 255)), ((75, 37), (255,) * 3)):
+        assert all(abs(a - b) < 12 for a, b in zip(image.getpixel(spot), colour, strict=True)), (spot, image.getpixel(spot))
+    assert image.getexif().get(274, 1) == 1
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("wanted", ["", "png", "jpeg", "webp"])
+def test_where_a_photo_was_taken_is_gone(small: Image.Image, form: str, wanted: str) -> None:
+    exif = Image.Exif()
+    exif[271] = "CameraMaker"
+    exif.get_ifd(34853)[1] = "N"
+    exif.get_ifd(34853)[2] = (48.0, 51.0, 29.0)
+    exif.get_ifd(34853)[29] = "2026:11:25"
+    data = encoded(small, form, exif=exif, **({"comment": b"a remark"} if form == "JPEG" else {}))
+    assert b"2026:11:25" in data
+    made = make(data, Wanted(100, 100, wanted))
+    image = opened(made.data)
+    assert dict(image.getexif()) == {}
+    assert "exif" not in image.info
+    for text in (b"2026:11:25", b"CameraMaker", b"a remark", b"Exif"):
+        assert text not in made.data
+
+
+def test_transparency_stays_and_is_white_in_jpeg() -> None:
+    image = Image.new("RGBA", (400, 200), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 200, 200))
+    for form in ("PNG", "WEBP"):
+        made = opened(make(encoded(image, form), BOX).data)
+        assert made.mode == "RGBA"
+        assert made.getpixel((90, 25))[3] == 0
+        assert made.getpixel((10, 25))[2:] == (255, 255)
+    flat = opened(make(encoded(image, "PNG"), Wanted(100, 100, "jpeg")).data)
+    assert all(value > 245 for value in flat.getpixel((90, 25)))
+    palette = opened(make(encoded(image.quantize(), "PNG"), BOX).data)
+    assert palette.convert("RGBA").getpixel((90, 25))[3] == 0
+    keyed = Image.new("RGB", (400, 200), (1, 2, 3))
+    assert opened(make(encoded(keyed, "PNG", transparency=(1, 2, 3)), BOX).data).convert("RGBA").getpixel((5, 5))[3] == 0
+
+
+def test_colours() -> None:
+    """CMYK, 16 bits of grey, one bit, and a profile that is not sRGB."""
+    cyan = opened(make(encoded(Image.new("CMYK", (400, 200), (255, 0, 0, 0)), "JPEG", quality=95), BOX).data)
+    assert cyan.mode == "RGB"
+    red, green, blue = cyan.getpixel((50, 25))
+    assert red < 40 < 200 < min(green, blue) + 60
+    deep = Image.new("I;16", (400, 200), 32768)
+    assert opened(make(encoded(deep, "PNG"), BOX).data).convert("L").getpixel((5, 5)) in (127, 128)
+    one = opened(make(encoded(Image.new("1", (400, 200), 1), "PNG"), BOX).data)
+    assert one.convert("RGB").getpixel((5, 5)) == (255, 255, 255)
+    profiled = encoded(Image.new("RGB", (400, 200), (255, 0, 0)), "PNG", icc_profile=swapped_profile())
+    made = opened(make(profiled, BOX).data)
+    red, green, blue = made.getpixel((5, 5))
+    assert green > 200 > red
+    assert "icc_profile" not in made.info
+    broken = encoded(Image.new("RGB", (400, 200), (255, 0, 0)), "JPEG", icc_profile=b"no profile at all")
+    assert opened(make(broken, BOX).data).getpixel((5, 5))[0] > 240
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+def test_animations_stay_animated(form: str) -> None:
+    frames = [Image.new("RGB", (400, 200), colour) for colour in ("red", "lime", "blue", "white")]
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=[100, 200, 300, 400], loop=3)
+    made = make(data, BOX)
+    image = Image.open(io.BytesIO(made.data))
+    assert (image.format, image.size, getattr(image, "n_frames", 1)) == (form, (100, 50), 4)
+    durations, colours = [], []
+    for n in range(4):
+        image.seek(n)
+        image.load()
+        durations.append(image.info["duration"])
+        colours.append(image.convert("RGB").getpixel((50, 25)))
+    assert durations == [100, 200, 300, 400]
+    assert image.info["loop"] == 3
+    assert [max(range(3), key=c.__getitem__) for c in colours[:3]] == [0, 1, 2]
+    still = opened(make(data, Wanted(100, 100, "png")).data)
+    assert (still.format, getattr(still, "n_frames", 1)) == ("PNG", 1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_files_that_are_cut_are_refused(small: Image.Image, form: str) -> None:
+    data = encoded(small, form)
+    for part in (0.3, 0.7, 0.95):
+        made = make(data[: int(len(data) * part)], BOX)
+        assert made.kind in (REFUSED, NOT_AN_IMAGE), (part, made.kind)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        b"%PDF-1.4",
+        b"%!PS-Adobe-3.0",
+    ],
+)
+def test_what_is_no_image(data: bytes) -> None:
+    assert make(data, BOX).kind == NOT_AN_IMAGE
+
+
+def test_bombs_are_refused_by_their_header() -> None:
+    bomb = png_bomb(50_000, 50_000)
+    assert len(bomb) < 2048
+    start = time.process_time()
+    made = make(bomb, BOX)
+    assert (made.kind, "50000 x 50000" in made.detail) == (REFUSED, True)
+    assert time.process_time() - start < 0.5
+    # A size that is allowed, and a body that ends early.
+    assert make(png_bomb(5000, 5000), BOX).kind == REFUSED
+    huge = bytearray(encoded(Image.new("L", (64, 64)), "JPEG"))
+    place = huge.index(b"\xff\xc0") + 5
+    huge[place : place + 4] = b"\xff\xdc\xff\xdc"
+    assert make(bytes(huge), BOX).kind == REFUSED
+
+
+def test_an_animation_of_10_000_frames_is_shown_still() -> None:
+    data = gif_of_frames(10_000)
+    start = time.process_time()
+    made = make(data, BOX)
+    assert (made.kind, made.content_type) == (MADE, "image/png")
+    assert time.process_time() - start < 3
+    few = make(gif_of_frames(20), BOX)
+    assert few.content_type == "image/gif"
+
+
+def test_what_v3_4_0_made_is_looked_for_first(small: Image.Image) -> None:
+    data = encoded(small, "PNG")
+    assert look(data, Wanted(100, 100, "png")) == Made(LOOK, "image_w100_h100.png", "image/png")
+    # Of its own making where ours is better: upright, in the source's format.
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = encoded(small, "JPEG", exif=exif)
+    assert look(turned, Wanted(100, 100, "png")).name == "direct_w100_h100.png"
+    assert look(data, BOX).name == "direct_w100_h100"
+
+
+# The process
+
+
+@pytest.fixture
+def helper() -> Any:
+    made = ThumbnailHelper()
+    yield made
+    made.close()
+
+
+def soon() -> float:
+    return time.monotonic() + 10
+
+
+def test_the_process_makes_and_asks(helper: ThumbnailHelper, small: Image.Image) -> None:
+    asked: list[str] = []
+
+    def exists(name: str) -> bool:
+        asked.append(name)
+        return len(asked) == 2
+
+    data = encoded(small, "PNG")
+    first = helper.make(data, Wanted(100, 100, "png"), exists, soon())
+    second = helper.make(data, Wanted(100, 100, "png"), exists, soon())
+    third = helper.make(data, BOX, exists, soon())
+    assert first is not None and second is not None and third is not None
+    assert [first.kind, second.kind, third.kind] == [MADE, LOOK, MADE]
+    assert asked == ["image_w100_h100.png"] * 2
+
+
+def test_a_look_that_fails_leaves_no_half_exchange(helper: ThumbnailHelper, small: Image.Image) -> None:
+    def exists(_: str) -> bool:
+        raise DataError("the node went away")
+
+    data = encoded(small, "PNG")
+    with pytest.raises(DataError):
+        helper.make(data, Wanted(100, 100, "png"), exists, soon())
+    made = helper.make(data, BOX, exists, soon())
+    assert made is not None
+    assert opened(made.data).size == (100, 50)
+
+
+def test_a_process_that_dies_is_replaced(helper: ThumbnailHelper, small: Image.Image) -> None:
+    data = encoded(small, "PNG")
+    assert helper.make(data, BOX, lambda _: False, soon()) is not None
+    process = helper._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    made = helper.make(data, BOX, lambda _: False, soon())
+    assert made is not None
+    assert made.kind == MADE
+
+
+def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, small: Image.Image) -> None:
+    import os
+    import signal
+
+    monkeypatch.setattr("app.downloads.decoder_process.TIMEOUT", 0.5)
+    helper = ThumbnailHelper()
+    try:
+        process = helper._running()
+        os.kill(process.pid, signal.SIGSTOP)
+        made = helper.make(encoded(small, "PNG"), BOX, lambda _: False, soon())
+        assert made is not None
+        assert made.kind == TOO_MUCH
+        assert process.poll() is not None
+    finally:
+        helper.close()
+
+
+def test_no_secret_goes_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIO_SECRET_KEY", "dummy-secret")
+    helper = ThumbnailHelper()
+    try:
+        pid = helper._running().pid
+        assert b"dummy-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
+    finally:
+        helper.close()
+
+
+# Which picture answers
+
+
+class FakeNode:
+    """A bucket in memory."""
+
+    id = "m1"
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects: dict[str, tuple[bytes, str]] = {k: (v, "") for k, v in objects.items()}
+        self.calls: list[str] = []
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        self.calls.append(f"stat {key}")
+        found = self.objects.get(key)
+        return None if found is None else ObjectInfo(len(found[0]), "e", found[1])
+
+    def read(self, key: str, length: int) -> bytes:
+        self.calls.append(f"read {key} {length}")
+        return self.objects.get(key, (b"", ""))[0][:length]
+
+    def put_once(self, key: str, body: bytes, content_type: str) -> None:
+        self.calls.append(f"put {key}")
+        self.objects.setdefault(key, (body, content_type))
+
+
+class SlowMaker:
+    def __init__(self) -> None:
+        self.go, self.begun, self.count = threading.Event(), threading.Event(), 0
+
+    def make(self, data: bytes, wanted: Wanted, exists: Callable[[str], bool], deadline: float) -> Made | None:
+        self.count += 1
+        self.begun.set()
+        self.go.wait(10)
+        return make(data, wanted)
+
+
+def record(size: int = 100, etag: str = "etag") -> Record:
+    return Record("u1/p.png", "u1", "m1", "k", "h", etag, size, "", "", 0)
+
+
+def test_too_many_at_once_get_the_original(small: Image.Image) -> None:
+    node, maker = FakeNode(k=encoded(small, "PNG")), SlowMaker()
+    shown = Pictures(maker, waiting=1)
+    thread = threading.Thread(target=shown.make, args=(record(), node, BOX))
+    thread.start()
+    assert maker.begun.wait(10)
+    busy = shown.make(record(), node, Wanted(50, 50, ""))
+    assert (busy.key, busy.content_type, busy.instead) == ("", "image/png", "busy")
+    maker.go.set()
+    thread.join()
+    # It is not remembered.
+    assert shown.make(record(), node, Wanted(50, 50, "")).key == "openim/thumbnail/etag/direct_w50_h50"
+
+
+def test_the_same_one_at_once_is_made_once(small: Image.Image) -> None:
+    node, maker = FakeNode(k=encoded(small, "PNG")), SlowMaker()
+    shown = Pictures(maker, waiting=20)
+    found: list[pictures.Picture] = []
+    threads = [threading.Thread(target=lambda: found.append(shown.make(record(), node, BOX))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    assert maker.begun.wait(10)
+    time.sleep(0.1)
+    maker.go.set()
+    for thread in threads:
+        thread.join()
+    assert maker.count == 1
+    assert {p.key for p in found} == {"openim/thumbnail/etag/direct_w100_h100"}
+
+
+def test_later_views_ask_nobody(small: Image.Image) -> None:
+    node = FakeNode(k=encoded(small, "PNG"))
+    maker = SlowMaker()
+    maker.go.set()
+    shown = Pictures(maker, waiting=1)
+    assert shown.find(record(), node, BOX) is None
+    made = shown.make(record(), node, BOX)
+    node.calls.clear()
+    assert shown.find(record(), node, BOX) == made
+    assert node.calls == []
+    # Another worker looks once.
+    other = Pictures(maker, waiting=1)
+    assert other.find(record(), node, BOX) == made
+    assert node.calls == ["stat openim/thumbnail/etag/direct_w100_h100"]
+    assert maker.count == 1
+
+
+def test_large_files_and_no_images_are_refused(small: Image.Image) -> None:
+    maker = SlowMaker()
+    maker.go.set()
+    shown = Pictures(maker, waiting=1)
+    with pytest.raises(DataError, match="50 MiB"):
+        shown.make(record(50 << 20), FakeNode(k=encoded(small, "PNG")), BOX)
+    for data in (b"text", b"<svg/>", b"<?xml version='1.0'?><svg><script/></svg>"):
+        with pytest.raises(DataError, match="object not image"):
+            shown.make(record(etag="other"), FakeNode(k=data), BOX)
+        with pytest.raises(DataError, match="object not image"):
+            shown.original(record(etag="other"), FakeNode(k=data))
+    assert maker.count == 0
+
+
+def test_what_cannot_be_shown_is_read_once(small: Image.Image) -> None:
+    node, maker = FakeNode(k=encoded(small, "PNG")[:-500]), SlowMaker()
+    maker.go.set()
+    shown = Pictures(maker, waiting=1)
+    with pytest.raises(DataError, match="damaged"):
+        shown.make(record(), node, BOX)
+    node.calls.clear()
+    for _ in range(3):
+        with pytest.raises(DataError, match="damaged"):
+            shown.find(record(), node, BOX)
+    assert (node.calls, maker.count) == ([], 1)
+
+
+def test_without_pillow_originals_are_shown(small: Image.Image) -> None:
+    shown = Pictures(None, waiting=1)
+    assert shown.find(record(), FakeNode(k=encoded(small, "PNG")), BOX) == pictures.Picture("", "image/png")
