@@ -15,6 +15,7 @@ from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
+from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
 from app.records.store import Records
 from app.records.v340_table import LegacyTable
@@ -155,9 +156,9 @@ def create_nodes(deployment: Deployment) -> dict[str, Node]:
     return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
 
 
-def create_records(deployment: Deployment) -> Records:
+def create_records(deployment: Deployment) -> BulkRecords:
     """For work on all of them."""
-    return Records(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
+    return BulkRecords(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
 
 
 def create_neighbours(deployment: Deployment) -> _Neighbours:
