@@ -198,6 +198,7 @@ def test_requests_that_are_not_http(stack: Stack, request_bytes: bytes, status: 
         with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
             s.sendall(request_bytes)
             answer = s.recv(65536)
+        assert answer
         assert b"<html" not in answer, answer
         if port == stack.ports["i1"]:
             assert f" {status} ".encode() in answer.split(b"\r\n")[0]
