@@ -40,7 +40,7 @@ def create_engine(url: sa.URL, connections: int, run_blocking: RunBlocking | Non
     """
     arguments: dict[str, Any] = {"check_same_thread": False}
     if run_blocking is not None:
-        arguments["factory"] = _connection_class(run_blocking)
+        arguments["factory"] = connection_class(run_blocking)
     # Every call is one statement, so autocommit saves a BEGIN and a COMMIT each.
     engine = sa.create_engine(
         url,
@@ -84,7 +84,7 @@ def _configure(connection: sqlite3.Connection, _: Any) -> None:
     cursor.close()
 
 
-def _connection_class(run_blocking: RunBlocking) -> type[sqlite3.Connection]:
+def connection_class(run_blocking: RunBlocking) -> type[sqlite3.Connection]:
     """A connection whose calls that may wait for a lock or the disk go through `run_blocking`."""
 
     class Cursor(sqlite3.Cursor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_a_locked_database_is_an_error_and_goes_on_afterwards(tmp_path: Path, mo
     lock.close()
     records.put(record("after"))
     assert records.get("after") is not None
+    records.close()
+
+
+def test_a_new_file_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
+    """Its change to WAL needs it alone, and SQLite does not wait for that by itself."""
+    lock = sqlite3.connect(tmp_path / "records.db", isolation_level=None, check_same_thread=False)
+    lock.execute("CREATE TABLE t (n INTEGER)")
+    lock.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, lock.execute, ["COMMIT"])
+    release.start()
+    records = Records(f"sqlite:///{tmp_path}/records.db")
+    start = time.monotonic()
+    records.put(record("a"))
+    assert time.monotonic() - start > 0.3
+    assert records.get("a") == record("a")
+    release.join()
+    lock.close()
     records.close()
 
 
