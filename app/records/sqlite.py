@@ -53,8 +53,7 @@ def create_engine(url: sa.URL, connections: int, run_blocking: RunBlocking | Non
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> sqlite3.Connection:
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
         connection: sqlite3.Connection
         if run_blocking is None:
             connection = sqlite3.connect(*args, **options)

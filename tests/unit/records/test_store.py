@@ -117,6 +117,7 @@ class Flaky:
 def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr("app.records.cache._MOST", 2)
     database = Flaky()
     cache = RecordCache(database)
     assert cache.get("a") is None
@@ -129,6 +130,13 @@ def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.asked == asked
     now += 1.1
     assert cache.get("a") == record("a", size=2)
+    # Two more names: what is known is not kept beyond the most, and comes again from the database.
+    for name in ("c", "d"):
+        database.rows[name] = record(name)
+        assert cache.get(name) == record(name)
+    asked = database.asked
+    assert cache.get("a") == record("a", size=2)
+    assert database.asked == asked + 1
     database.down = True
     now += 200
     assert cache.get("a") == record("a", size=2)
