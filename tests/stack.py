@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 import yaml
 from minio import Minio
@@ -343,6 +344,12 @@ class Stack:
         for process in self.instances.values():
             if process.child is not None:
                 process.stop()
+
+    def process_titles(self) -> list[str]:
+        """What `ps` shows of the instances and of all that they started."""
+        running = [psutil.Process(p.pid) for p in self.instances.values()]
+        running += [child for process in running for child in process.children(recursive=True)]
+        return [" ".join(process.cmdline()) for process in running]
 
     def token(self, user: str = "u1", platform: int = 1, lifetime: int = 3600) -> str:
         return make_token(SECRET, user, platform, lifetime)

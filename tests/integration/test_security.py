@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,8 +265,7 @@ def test_the_policy_is_a_policy(stack: Stack) -> None:
 
 def test_secrets_show_nowhere(stack: Stack, i1: API) -> None:
     i1.upload(os.urandom(10), "u1/shown")
-    titles = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    told = "\n".join(line for line in titles.splitlines() if "-m app serve" in line)
+    told = "\n".join(stack.process_titles())
     assert told
     told += "".join(p.log.read_text(errors="replace") for p in stack.instances.values())
     told += stack.cli("nginx") + stack.cli("haproxy") + requests.get(f"{i1.url}/readyz", timeout=5).text
