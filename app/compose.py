@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from app.api.app import create_app
 from app.api.services import RequestLog, Services
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Runs a call that blocks where it blocks nobody else: see `Records`.
+RunBlocking = Callable[..., Any]
+
 
 def check_instance(deployment: Deployment, instance_id: str, source: str) -> None:
     """Whether this file can run this instance.
@@ -55,7 +60,12 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
 
 
-def create_services(deployment: Deployment, instance_id: str, request_log: RequestLog | None = None) -> Services:
+def create_services(
+    deployment: Deployment,
+    instance_id: str,
+    request_log: RequestLog | None = None,
+    run_blocking: RunBlocking | None = None,
+) -> Services:
     instance = deployment.instances[instance_id]
     nodes = {n.id: Node(n, own=n.id == instance.node) for n in deployment.nodes.values() if n.access_key is not None}
     own = nodes[instance.node]
@@ -102,6 +112,7 @@ def create_services(deployment: Deployment, instance_id: str, request_log: Reque
         look=overview,
         record=records.get,
         request_log=request_log,
+        view_slots=threading.BoundedSemaphore(deployment.server.views),
     )
 
 
@@ -173,13 +184,19 @@ def see(deployment: Deployment) -> Overview:
     return look(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
 
 
-def create_instance(deployment: Deployment, instance_id: str, request_log: RequestLog | None = None) -> WSGIApplication:
-    """The WSGI application of one instance, its background work started.
+def create_instance(
+    deployment: Deployment,
+    instance_id: str,
+    request_log: RequestLog | None = None,
+    run_blocking: RunBlocking | None = None,
+) -> WSGIApplication:
+    """Create the WSGI application of one instance, and start its background work.
 
     :param request_log: takes an entry for each request.
+    :param run_blocking: see `Records`.
     """
     metrics.start(instance_id, deployment.instances[instance_id].node)
-    services = create_services(deployment, instance_id, request_log)
+    services = create_services(deployment, instance_id, request_log, run_blocking)
     for monitor in (services.monitor, *services.peers):
         monitor.start()
     services.history.start()

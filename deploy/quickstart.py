@@ -26,8 +26,8 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from app.auth.tokens import make_token
-from app.operations.client import Client, ClientError
 from app.config.load import ConfigError, Deployment, load
+from app.operations.client import Client, ClientError
 
 REPO = Path(__file__).resolve().parent.parent
 USER = "quickstart"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Blueprint, Response
 
 from app import __version__
 from app.core import wire
@@ -13,13 +13,12 @@ from app.core import wire
 _REF = "#/components/schemas/{name}"
 
 
-def add_routes(app: Flask) -> None:
-    body = msgspec.json.encode(describe())
+openapi = Blueprint("openapi", __name__)
 
-    def openapi() -> Response:
-        return Response(body, content_type="application/json")
 
-    app.add_url_rule("/openapi.json", "openapi", openapi)
+@openapi.get("/openapi.json")
+def openapi_json() -> Response:
+    return Response(msgspec.json.encode(describe()), content_type="application/json")
 
 
 def describe() -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What an instance is made of, handed to `api/` by whoever composes it."""
+"""Lists what an instance is composed of; views find it by `api.request.current_services`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +45,16 @@ class Services:
     record: Callable[[str], Record | None]
     #: Takes a log entry for each request; None for no log.
     request_log: RequestLog | None
+    #: Views that this process answers at once; more wait, so that a chat list full of thumbnails does not keep an upload
+    #: waiting.
+    view_slots: AbstractContextManager[Any]
+
+    @property
+    def drains(self) -> bool:
+        """Whether the own node takes no new uploads."""
+        return self.deployment.nodes[self.instance.node].drain
+
+    @property
+    def nodes_for_uploads(self) -> list[str]:
+        """IDs of the nodes that take new uploads."""
+        return [n.id for n in self.deployment.nodes.values() if not n.drain]

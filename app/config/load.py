@@ -96,6 +96,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Server(msgspec.Struct, frozen=True):
     workers: int
     threads: int
+    connections: int = 1000
+    views: int = 8
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -263,7 +265,9 @@ def _deployment(top: Section, base: Path) -> Deployment:
     s.done()
 
     s = top.section("server")
-    server = Server(workers=s.integer("workers", 2, 1, 64), threads=s.integer("threads", 8, 1, 256))
+    server = Server(
+        workers=s.integer("workers", 2, 1, 64), threads=s.integer("threads", 8, 1, 256), views=s.integer("views", 8, 1, 256)
+    )
     s.done()
 
     s = top.section("views")

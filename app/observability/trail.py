@@ -1,12 +1,13 @@
-"""What the request that this thread is answering has done so far, for its log line and for those it calls.
+"""Records what the current request has done so far, for its log line and for those it calls.
 
-In the thread, not in arguments: the storage and the database are called from many places that know of no request.
+In a context variable, not in arguments: the storage and the database are called from many places that know of no request.
+Each thread and each greenlet has a context of its own.
 """
 
 from __future__ import annotations
 
 import re
-import threading
+from contextvars import ContextVar
 
 _ODD = re.compile(r"[^A-Za-z0-9._:-]")
 #: Characters of an operationID that are passed on and logged.
@@ -14,7 +15,7 @@ MAX_OPERATION = 64
 
 
 class Trail:
-    """One request's."""
+    """Holds what one request did."""
 
     __slots__ = ("code", "forwarded_to", "operation", "parts", "user")
 
@@ -30,47 +31,48 @@ class Trail:
         self.parts: dict[str, float] = {}
 
 
-class _Current(threading.local):
-    trail: Trail | None = None
-
-
-_current = _Current()
+_current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 
 
 def begin(operation: str) -> Trail:
-    """Begin the next request of this thread."""
-    trail = _current.trail = Trail(_ODD.sub("_", operation[:MAX_OPERATION]))
+    """Begin the next request of this thread or greenlet."""
+    trail = Trail(_ODD.sub("_", operation[:MAX_OPERATION]))
+    _current.set(trail)
     return trail
 
 
 def end() -> None:
-    _current.trail = None
+    _current.set(None)
 
 
 def set_user(user: str) -> None:
-    if _current.trail is not None:
-        _current.trail.user = user
+    trail = _current.get()
+    if trail is not None:
+        trail.user = user
 
 
 def set_code(code: int) -> None:
-    """The errCode of the answer."""
-    if _current.trail is not None:
-        _current.trail.code = code
+    """Note the errCode of the answer."""
+    trail = _current.get()
+    if trail is not None:
+        trail.code = code
 
 
 def set_forwarded(instance: str) -> None:
-    """Who answered in this instance's place."""
-    if _current.trail is not None:
-        _current.trail.forwarded_to = instance
+    """Note who answered in this instance's place."""
+    trail = _current.get()
+    if trail is not None:
+        trail.forwarded_to = instance
 
 
 def operation() -> str:
-    """The current request's operationID, or nothing."""
-    trail = _current.trail
+    """Return the current request's operationID, or nothing."""
+    trail = _current.get()
     return "" if trail is None else trail.operation
 
 
 def took(part: str, seconds: float) -> None:
-    trail = _current.trail
+    """Add to the time that the request waited for `storage`, `records` or `forward`."""
+    trail = _current.get()
     if trail is not None:
         trail.parts[part] = trail.parts.get(part, 0.0) + seconds
