@@ -70,7 +70,9 @@ def nginx(
     :raises RenderError: says which key is missing.
     """
     template = _environment.get_template("nginx.conf.j2" if full else "nginx_include.conf.j2")
-    return template.render(vars(describe(deployment)), full=full, run_dir=run_dir, group=group, native=native)
+    # KiB, with room for hosts of several addresses each.
+    zone = 64 * (1 + len(deployment.instances) // 16)
+    return template.render(vars(describe(deployment)), full=full, run_dir=run_dir, group=group, native=native, zone=zone)
 
 
 def haproxy(deployment: Deployment) -> str:

@@ -84,7 +84,7 @@ def test_an_include_has_no_http_block() -> None:
 
 def test_a_dead_instances_clients_go_first_to_its_own_node() -> None:
     text = nginx(deployment())
-    upstream = text.split("upstream oim_i1 {")[1].split("}")[0]
+    upstream = text.split("upstream oim_i_i1 {")[1].split("}")[0]
     servers = [line.split()[1] for line in upstream.splitlines() if "server" in line]
     assert servers == ["10.0.0.1:10011", "10.0.0.3:10011", "10.0.0.2:10011"]
     assert "10.0.0.3:10011 max_fails=0 backup weight=1000;" in upstream
@@ -93,8 +93,8 @@ def test_a_dead_instances_clients_go_first_to_its_own_node() -> None:
 def test_ids_that_are_words_of_nginx() -> None:
     instances = {"default": {"node": "m1", "bind": "10.0.0.1:1"}, "include": {"node": "m1", "bind": "10.0.0.1:2"}}
     text = nginx(deployment(instances=instances))
-    assert "\\default oim_default;" in text
-    assert "\\include oim_include;" in text
+    assert "\\default oim_i_default;" in text
+    assert "\\include oim_i_include;" in text
 
 
 def test_a_clusters_endpoints_stand_in_for_each_other_and_a_single_node_has_none() -> None:
