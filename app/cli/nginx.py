@@ -22,7 +22,7 @@ from app.routing.balancer.context import RenderError
 @click.option(
     "--sticky",
     type=click.Choice(["map", "native"]),
-    help="Pin by maps (any nginx since 1.11) or by `sticky route` (since 1.29.6). By default what `nginx -v` here can do.",
+    help="Pin by maps (any nginx since 1.15.3) or by `sticky route` (since 1.29.6). By default what `nginx -v` here can do.",
 )
 def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None) -> None:
     """Print nginx's configuration for the deployment."""
