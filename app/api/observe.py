@@ -1,4 +1,4 @@
-"""Around every request: who answers and by which line of defence, in a header, the metrics and the log."""
+"""Around every request: who answers and what pinned the client there, in a header, the metrics and the log."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def observed(
     known = services.deployment.instances
     cookie_name = services.deployment.cookie.name
 
-    def line_of(environ: WSGIEnvironment, path: str) -> tuple[str, str | None]:
-        """The line of defence, and who forwarded the request."""
+    def pin_of(environ: WSGIEnvironment, path: str) -> tuple[str, str | None]:
+        """What brought the request here, and who forwarded it."""
         sender = services.sealer.forwarded_by(environ[_MARK]) if _MARK in environ else None
         cookie = Call(environ).cookie(cookie_name)
         prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else environ.get(_PREFIX)
         token = "HTTP_TOKEN" in environ
-        return pinning.line(instance, cookie, cookie in known, token, prefix, sender is not None), sender
+        return pinning.pin(instance, cookie, cookie in known, token, prefix, sender is not None), sender
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         route = route_of(method, path)
-        pin, sender = line_of(environ, path)
+        pin, sender = pin_of(environ, path)
         this = trail.begin(environ.get("HTTP_OPERATIONID", ""))
         answered = "500"
 

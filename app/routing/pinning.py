@@ -1,7 +1,7 @@
-"""Which instance a client belongs to. Pure: configuration and cookie value in, decisions out.
+"""Decides which instance a client belongs to. Pure: configuration and cookie value in, decisions out.
 
-Three lines keep a client on one instance, and each suffices for correctness: the cookie (for clients that keep it), the
-balancer's hash of the token, and the node inside the sealed upload ID, which this module turns into instances to ask.
+Three pins keep a client on one instance, and each suffices for correctness: the cookie (for clients that keep it), the
+balancer's hash of the token, and the node inside the sealed upload ID, which this module turns into instances to forward to.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def cookie_header(cookie: Cookie, instance_id: str) -> str:
 
 
 #: What kept a client on this instance, as metrics and logs call it.
-LINES = ("cookie", "hash", "prefix", "forwarded", "none")
+PINS = ("cookie", "hash", "prefix", "forwarded", "none")
 
 
-def line(instance_id: str, cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool) -> str:
-    """Which line of defence brought a request here, as far as an instance can tell.
+def pin(instance_id: str, cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool) -> str:
+    """Name what brought a request to this instance, as far as an instance can tell: one of PINS.
 
     :param cookie: the instance cookie's value, and `known` whether it names an instance.
     :param token: whether there is one, which the balancer hashes where there is no known cookie.
