@@ -81,7 +81,8 @@ class Context:
 
 
 def describe(deployment: Deployment) -> Context:
-    """
+    """Gather what the templates name.
+
     :raises RenderError: says which key is missing.
     """
     public, balancer = urlsplit(deployment.public_url), deployment.balancer
@@ -147,8 +148,11 @@ def _paths(node_id: str, sign: SplitResult, public: SplitResult) -> list[str]:
 
 
 def _backups(deployment: Deployment, instance: InstanceConfig) -> tuple[str, ...]:
-    """Instances of its own node first, which can go on with its uploads; then the others, beginning behind it, so that
-    not all clients of a node fall to one."""
+    """Order who serves an instance's clients while it is down.
+
+    Instances of its own node come first, since they can go on with its uploads; then the others, beginning behind it, so
+    that not all of them fall to one.
+    """
     ordered = list(deployment.instances.values())
     at = ordered.index(instance)
     others = ordered[at + 1 :] + ordered[:at]

@@ -20,6 +20,10 @@ class Quoted(str):
 
 
 def quoted(text: str) -> Quoted:
+    """Put a text in single quotes.
+
+    :raises ValueError: for what would end them, or change within them.
+    """
     # Neither nginx nor HAProxy has an escape for all of these; nginx would also take $ for a variable.
     if re.search(r"['\\$\n]", text):
         raise ValueError(f"cannot stand in quotes: {text!r}")
@@ -32,12 +36,15 @@ def regex(text: str) -> str:
 
 
 def map_key(value: str) -> str:
-    """A value that is one of the words of nginx's `map` is written with a backslash."""
+    """Write a value that is one of the words of nginx's `map` with a backslash."""
     return f"\\{value}" if value.lower() in _NGINX_MAP_WORDS else value
 
 
 def one_word(value: Any) -> Any:
-    """The configuration was validated; a value that could still end a directive goes nowhere."""
+    """Refuse a value that would end a word or a directive. Validated configuration has none; this holds it.
+
+    :raises ValueError: for such a value, unless it stands in quotes.
+    """
     if not isinstance(value, Quoted) and re.search(r"[\s;{}\"'#]", str(value)):
         raise ValueError(f"cannot stand in a balancer's configuration: {value!r}")
     return value
@@ -62,7 +69,8 @@ def nginx(
     group: str | None = None,
     native: bool = False,
 ) -> str:
-    """
+    """Render nginx's configuration.
+
     :param full: a complete file instead of an include for an existing http block.
     :param run_dir: where a complete file keeps its pid, logs and spool, instead of nginx's own places.
     :param group: root's, where root starts nginx with `run_dir`.
@@ -76,7 +84,8 @@ def nginx(
 
 
 def haproxy(deployment: Deployment) -> str:
-    """
+    """Render HAProxy's configuration, for version 2.4 and later.
+
     :raises RenderError: says which key is missing, or what HAProxy cannot do.
     """
     if any(node.endpoint.startswith("https:") for node in deployment.nodes.values()):
