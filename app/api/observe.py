@@ -66,7 +66,7 @@ def _pin(services: Services) -> str:
     cookie = request.cookies.get(services.deployment.cookie.name)
     path = request.path
     prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else request.headers.get(PREFIX_HEADER)
-    return pinning.line(
+    return pinning.pin(
         services.instance.id,
         cookie,
         cookie in services.deployment.instances,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from app.cli.options import UserError, config_option, load_config
-from app.routing.balancer.common import RenderError
-from app.routing.balancer.haproxy import render
+from app.routing.balancer import render
+from app.routing.balancer.context import RenderError
 
 
 @click.command()
@@ -14,6 +14,6 @@ from app.routing.balancer.haproxy import render
 def haproxy(config_file: str) -> None:
     """Print HAProxy's configuration for the deployment (2.4 and later)."""
     try:
-        click.echo(render(load_config(config_file)), nl=False)
+        click.echo(render.haproxy(load_config(config_file)), nl=False)
     except RenderError as e:
         raise UserError(str(e)) from None

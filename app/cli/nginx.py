@@ -11,8 +11,8 @@ import subprocess
 import click
 
 from app.cli.options import UserError, config_option, load_config
-from app.routing.balancer.common import RenderError
-from app.routing.balancer.nginx import render
+from app.routing.balancer import render
+from app.routing.balancer.context import RenderError
 
 
 @click.command()
@@ -22,7 +22,7 @@ from app.routing.balancer.nginx import render
 @click.option(
     "--sticky",
     type=click.Choice(["map", "native"]),
-    help="Pin by maps (any nginx since 1.11) or by `sticky route` (since 1.29.6). By default what `nginx -v` here can do.",
+    help="Pin by maps (any nginx since 1.15.3) or by `sticky route` (since 1.29.6). By default what `nginx -v` here can do.",
 )
 def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None) -> None:
     """Print nginx's configuration for the deployment."""
@@ -30,10 +30,10 @@ def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None)
         raise UserError("--run-dir goes with --full: an include has the places of the file that includes it")
     if run_dir is not None and not re.fullmatch(r"[A-Za-z0-9_./@+-]+", run_dir):
         raise UserError("--run-dir: a path of letters, digits and _ . / @ + - only, since it goes into nginx's syntax")
-    # With its group, since not every system has one called root.
-    user = f"root {grp.getgrgid(0).gr_name}" if os.geteuid() == 0 else None
+    group = grp.getgrgid(0).gr_name if os.geteuid() == 0 else None
+    native = (sticky or _sticky()) == "native"
     try:
-        click.echo(render(load_config(config_file), full, run_dir, user, native=(sticky or _sticky()) == "native"), nl=False)
+        click.echo(render.nginx(load_config(config_file), full, run_dir, group, native), nl=False)
     except RenderError as e:
         raise UserError(str(e)) from None
 

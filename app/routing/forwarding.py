@@ -33,7 +33,7 @@ _ANSWER_HEADERS = (
     "X-OpenIM-Direct-Thumbnail",
 )
 
-#: Seconds for one try, and for all of them; both end before the balancer gives up (see `balancer/nginx.py`).
+#: Seconds for one try, and for all of them; both end before the balancer gives up (see `balancer/context.py`).
 CONNECT_TIMEOUT = 1.0
 TOTAL_TIMEOUT = 7.0
 COMPLETE_TOTAL_TIMEOUT = 65.0

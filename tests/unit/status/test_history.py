@@ -13,7 +13,6 @@ import pytest
 from app.api.observe import route_of
 from app.observability import metrics, request_log, trail
 from app.observability.metrics import BUCKETS, Sums, quantile
-from app.routing.pinning import LINES, line
 from app.status.history import History
 from app.status.report import Counts
 
@@ -94,26 +93,6 @@ def test_a_step_without_probes_has_no_latency() -> None:
     history.sample()
     (point,) = history.points()
     assert (point.node_ms, point.latency.p99_ms) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("cookie", "known", "token", "prefix", "forwarded", "told"),
-    [
-        ("i1", True, True, None, False, "cookie"),
-        ("i2", True, True, None, False, "none"),
-        ("zz", False, True, None, False, "hash"),
-        (None, False, True, None, False, "hash"),
-        (None, False, False, None, False, "none"),
-        ("i2", True, True, "i1", False, "prefix"),
-        ("i1", True, True, "i2", False, "cookie"),
-        ("i1", True, True, "i1", True, "forwarded"),
-    ],
-)
-def test_what_kept_a_client_here(
-    cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool, told: str
-) -> None:
-    assert line("i1", cookie, known, token, prefix, forwarded) == told
-    assert told in LINES
 
 
 @pytest.mark.parametrize(
