@@ -10,7 +10,8 @@ from app.api.app import create_app
 from app.api.services import RequestLog, Services
 from app.auth.sealing import Sealer
 from app.auth.tokens import Authenticator
-from app.config.load import ConfigError, Deployment
+from app.config.load import ConfigError
+from app.config.models import Deployment
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads

@@ -11,7 +11,8 @@ from gunicorn.app.base import BaseApplication
 from app.api.services import RequestLog
 from app.cli.options import UserError, config_option, load_config
 from app.compose import check_instance, create_instance
-from app.config.load import ConfigError, Deployment
+from app.config.load import ConfigError
+from app.config.models import Deployment
 from app.observability import request_log
 from app.server import gunicorn_conf
 

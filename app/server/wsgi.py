@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING
 
 from app.compose import check_instance, create_instance
-from app.config.load import ConfigError, Deployment, load
+from app.config.load import ConfigError, load
+from app.config.models import Deployment
 from app.observability import request_log
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from werkzeug.http import parse_options_header
 
 from app.auth.tokens import Authenticator, make_token
-from app.config.load import Cookie
+from app.config.models import Cookie
 from app.core import wire
 from app.core.errors import APIError, ArgsError, InternalError, NetworkError, NoPermissionError, TokenUnknownError
 from app.core.names import check_name, object_url
@@ -71,9 +71,9 @@ def test_content_disposition_reads_back(name: str) -> None:
 
 
 def test_cookie() -> None:
-    plain = Cookie("OPENIM_INSTANCE", None, False, "Lax", None)
+    plain = Cookie(secure=False)
     assert pinning.cookie_header(plain, "i1") == "OPENIM_INSTANCE=i1; Path=/; HttpOnly; SameSite=Lax"
-    rich = Cookie("C", 60, True, "None", "example.com")
+    rich = Cookie(name="C", max_age=60, secure=True, same_site="None", domain="example.com")
     assert (
         pinning.cookie_header(rich, "i1") == "C=i1; Path=/; HttpOnly; Max-Age=60; Domain=example.com; Secure; SameSite=None"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from app.config.load import Deployment, Node
+from app.config.models import Deployment, Node
 from app.core import wire
 from app.core.errors import APIError
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, TOTAL_TIMEOUT

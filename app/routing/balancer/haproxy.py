@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from app.config.load import Deployment, Node
+from app.config.models import Deployment, Node
 from app.core.errors import NetworkError
 from app.routing.balancer.common import (
     COMPLETE_READ_TIMEOUT,

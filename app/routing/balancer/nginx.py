@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from app.config.load import Deployment, Instance
+from app.config.models import Deployment, Instance
 from app.core.errors import APIError, ArgsError, NetworkError
 from app.routing.balancer.common import (
     COMPLETE_READ_TIMEOUT,

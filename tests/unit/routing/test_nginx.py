@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.config.load import Deployment, parse
+from app.config.load import parse
+from app.config.models import Deployment
 from app.routing.balancer.common import RenderError
 from app.routing.balancer.nginx import render
 
