@@ -12,7 +12,8 @@ from app.api.app import create_app
 from app.api.services import RequestLog, Services
 from app.auth.sealing import Sealer
 from app.auth.tokens import Authenticator
-from app.config.load import ConfigError, Deployment
+from app.config.load import ConfigError
+from app.config.models import Deployment
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
@@ -134,9 +135,9 @@ def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
 
 
 def _pictures(deployment: Deployment) -> Pictures:
-    # As many as views may take threads (see `worker`). Answering more of a crowd at once with originals would only make it
-    # ask faster: uploads beside 100 clients were twice as slow.
-    waiting = max(1, deployment.server.threads // 2)
+    # Half of the views that are answered at once: the others go on. Answering more of a crowd at once with originals would
+    # only make it ask faster: uploads beside 100 clients were twice as slow.
+    waiting = max(1, deployment.server.views // 2)
     if importlib.util.find_spec("PIL") is None:
         log.info("Pillow is not installed: originals are shown for thumbnails; pip install 'openim-direct[all]'")
         return Pictures(None, waiting)

@@ -29,7 +29,7 @@ def success(data: msgspec.Struct) -> Response:
             services.instance.id,
             max_age=cookie.max_age,
             domain=cookie.domain,
-            secure=cookie.secure,
+            secure=bool(cookie.secure),
             httponly=True,
             samesite=cookie.same_site,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.auth.sealing import Sealer
 from app.auth.tokens import Authenticator
-from app.config.load import Deployment, Instance
+from app.config.models import Deployment, Instance
 from app.core.model import Record
 from app.downloads.views import Downloads
 from app.routing.forwarding import Forwarder

@@ -6,6 +6,7 @@ import click
 
 from app import __version__
 from app.cli.check import check
+from app.cli.config import config
 from app.cli.haproxy import haproxy
 from app.cli.import_config import import_config
 from app.cli.migrate import migrate
@@ -24,5 +25,7 @@ def main() -> None:
     """The object API of OpenIM v3.4.0 for deployments with several MinIO nodes."""
 
 
-for command in (serve, check, status, nginx, haproxy, policy, import_config, migrate, expire, gc, purge, upload, token):
+for command in (
+    serve, check, status, nginx, haproxy, policy, config, import_config, migrate, expire, gc, purge, upload, token,
+):  # fmt: skip
     main.add_command(command)

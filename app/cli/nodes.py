@@ -11,8 +11,8 @@ import click
 
 from app.cli.options import UserError
 from app.compose import create_nodes
-from app.config.load import Deployment
-from app.config.reader import seconds_of
+from app.config.models import Deployment
+from app.config.values import seconds_of
 from app.core.errors import APIError
 from app.storage.node import Node
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from app.config.load import ConfigError, Deployment, load
+from app.config.load import ConfigError, load
+from app.config.models import Deployment
 
 
 class UserError(click.ClickException):

@@ -1,4 +1,8 @@
-"""v3.4.0's config.yaml, one for each third RPC and its MinIO node, to an instances.yaml. Pure: text in, document out."""
+"""Turns v3.4.0's config.yaml, one for each third RPC and its MinIO node, into an instances.yaml.
+
+Pure: documents in, document out. v3.4.0 (Go's yaml.v3, into fields of type string) takes a scalar's own text, quoted or not,
+and so does this: documents are those of `document.load_yaml`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from app.config.document import NULL
 from app.core.errors import ImportFault
 
+#: What Go's yaml.v3 takes for true.
+_TRUE = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"}
 #: The first instance's port; the next ones count on.
 _FIRST_PORT = 10011
 _PLACEHOLDER = "external_ip"
@@ -38,16 +45,23 @@ class _File:
         value: Any = self.document
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
-        return default if value in (None, "") else value
+        return default if value is NULL or value in (None, "") else value
+
+    def text(self, path: str) -> str:
+        """The text of a key that may be missing, or the first of a list."""
+        value = self.get(path, "")
+        value = value[0] if isinstance(value, list) and value else value
+        if isinstance(value, str):
+            return value
+        if value is not NULL:
+            self.missing.append(f"{self.name}: {path} is no text")
+        return ""
 
     def need(self, path: str) -> str:
-        value = self.get(path)
-        if isinstance(value, list):
-            value = value[0] if value else None
-        if value is None or isinstance(value, (Mapping, bool)):
+        text = self.text(path)
+        if not text:
             self.missing.append(f"{self.name}: {path} is missing")
-            return ""
-        return str(value)
+        return text
 
 
 def convert(files: Sequence[tuple[str, Any]]) -> Imported:
@@ -64,7 +78,7 @@ def convert(files: Sequence[tuple[str, Any]]) -> Imported:
         "auth": {
             "secret": first.need("secret"),
             "redis": _redis(first, notes),
-            "admins": [str(user) for user in first.get("manager.userID", [])],
+            "admins": [user for user in first.get("manager.userID", []) if isinstance(user, str)],
         },
         "records": _mysql(first),
         "legacy": {"table": True, "node": "auto", "mirror": True},
@@ -82,7 +96,7 @@ def convert(files: Sequence[tuple[str, Any]]) -> Imported:
         notes.append("legacy.node is auto: each old object is looked for on every node once; name the node if one holds all")
     if missing:
         raise ImportFault("\n".join(dict.fromkeys(missing)))
-    _look_at(document, notes)
+    _add_warnings(document, notes)
     return Imported(document, notes)
 
 
@@ -93,14 +107,14 @@ def _add_node(file: _File, document: dict[str, Any], notes: list[str]) -> None:
     minio = "object.minio"
     node: dict[str, Any] = {
         "endpoint": file.need(f"{minio}.endpoint").rstrip("/"),
-        "sign_endpoint": str(file.get(f"{minio}.signEndpoint") or file.get(f"{minio}.endpoint", "")).rstrip("/"),
+        "sign_endpoint": (file.text(f"{minio}.signEndpoint") or file.text(f"{minio}.endpoint")).rstrip("/"),
         "bucket": file.need(f"{minio}.bucket"),
         "access_key": file.need(f"{minio}.accessKeyID"),
         "secret_key": file.need(f"{minio}.secretAccessKey"),
     }
-    if file.get(f"{minio}.sessionToken"):
-        node["session_token"] = str(file.get(f"{minio}.sessionToken"))
-    if file.get(f"{minio}.publicRead") is True:
+    if file.text(f"{minio}.sessionToken"):
+        node["session_token"] = file.text(f"{minio}.sessionToken")
+    if file.text(f"{minio}.publicRead") in _TRUE:
         node["public_read"] = True
     nodes, instances = document["nodes"], document["instances"]
     same = [i for i, n in nodes.items() if (n["endpoint"], n["bucket"]) == (node["endpoint"], node["bucket"])]
@@ -122,17 +136,17 @@ def _redis(file: _File, notes: list[str]) -> str:
     addresses = addresses if isinstance(addresses, list) else [addresses]
     if len(addresses) > 1:
         notes.append("redis.address lists several: a Redis cluster is not supported; the first one is taken")
-    user, password = str(file.get("redis.username", "")), str(file.get("redis.password", ""))
+    user, password = file.text("redis.username"), file.text("redis.password")
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     return f"redis://{login}{file.need('redis.address')}/0"
 
 
 def _mysql(file: _File) -> str:
-    user, password = quote(file.need("mysql.username"), safe=""), quote(str(file.get("mysql.password", "")), safe="")
+    user, password = quote(file.need("mysql.username"), safe=""), quote(file.text("mysql.password"), safe="")
     return f"mysql+pymysql://{user}:{password}@{file.need('mysql.address')}/{file.need('mysql.database')}"
 
 
-def _look_at(document: dict[str, Any], notes: list[str]) -> None:
+def _add_warnings(document: dict[str, Any], notes: list[str]) -> None:
     """What is there, and most likely not as it should be."""
     flat = list(_strings(document, ""))
     for path, value in flat:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.config.load import Deployment, Instance
-from app.config.load import Node as NodeConfig
+from app.config.models import Deployment, Instance
+from app.config.models import Node as NodeConfig
 from app.core.errors import APIError, UnavailableError
 from app.storage.http_pool import Pool, Response, Unreachable
 from app.storage.signing import Presigner

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from app.auth.sealing import Sealer
-from app.config.load import Instance
+from app.config.models import Instance
 from app.core.errors import NetworkError
 from app.observability import metrics
 from app.storage.http_pool import Pool, Unreachable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.config.load import Deployment, Instance
+from app.config.models import Deployment, Instance
 
 
 def sets_cookie(current: str | None, instances: Mapping[str, Instance], forwarded: bool) -> bool:

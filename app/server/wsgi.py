@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from gevent.threadpool import ThreadPool
 
 from app.compose import check_instance, create_instance
-from app.config.load import ConfigError, Deployment, load
+from app.config.load import ConfigError, load
+from app.config.models import Deployment
 from app.observability import request_log
 from app.server.requests_in_flight import RequestsInFlight
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from app.config.load import Deployment, Instance
+from app.config.models import Deployment, Instance
 from app.core.errors import APIError, NetworkError
 from app.status.report import Report
 from app.storage.http_pool import Pool, Unreachable

@@ -28,7 +28,7 @@ from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from app import __version__
-from app.config.load import Node as NodeConfig
+from app.config.models import Node as NodeConfig
 from app.core.errors import APIError, InternalError, NetworkError
 from app.core.model import ChangedObject, InvalidParts, NoSuchUpload, ObjectInfo, PartInfo
 from app.observability import metrics, trail

@@ -29,8 +29,8 @@ from typing import Any
 
 import requests
 
-from app.config.load import Node as NodeConfig
 from app.config.load import load as load_config
+from app.config.models import Node as NodeConfig
 from app.core.model import Record
 from app.operations.migrate import Migration
 from app.records.store import Records

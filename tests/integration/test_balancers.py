@@ -27,7 +27,7 @@ def stack(
     """Three instances on two nodes behind one kind of balancer. Tests that stop an instance start it again."""
 
     def change(document: dict[str, dict[str, object]]) -> None:
-        document["server"] = {"workers": 1, "threads": 8}
+        document["server"] = {"workers": 1}
 
     made = Stack(tmp_path_factory.mktemp(request.param), nodes, INSTANCES, change=change, kind=request.param)
     with running(made):

@@ -172,7 +172,7 @@ def test_a_client_that_stops_talking_does_not_keep_a_thread(tmp_path: Path, node
     """Sixteen of them, more than there are threads, stop in the middle of headers and of bodies."""
 
     def change(document: dict[str, Any]) -> None:
-        document["server"] = {"workers": 1, "threads": 4}
+        document["server"] = {"workers": 1}
 
     with running(Stack(tmp_path, nodes, {"i1": "m1"}, change, balancer=None)) as stack:
         silent = []

@@ -43,6 +43,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "jwt": ("auth.tokens",),
     "itsdangerous": ("auth.sealing",),
     "yaml": ("config",),
+    "pydantic": ("config",),
+    "pydantic_core": ("config",),
     "click": ("cli",),
     "gevent": ("server",),
 }

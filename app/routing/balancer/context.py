@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from app.config.load import Deployment
-from app.config.load import Instance as InstanceConfig
+from app.config.models import Deployment
+from app.config.models import Instance as InstanceConfig
 from app.core import wire
 from app.core.errors import ArgsError, NetworkError
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT

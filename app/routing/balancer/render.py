@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from app.config.load import Deployment
+from app.config.models import Deployment
 from app.routing.balancer.context import RenderError, describe
 
 _NGINX_MAP_WORDS = {"default", "hostnames", "include", "volatile"}

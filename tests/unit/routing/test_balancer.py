@@ -10,7 +10,8 @@ import yaml
 from click.testing import CliRunner
 
 from app.cli.main import main
-from app.config.load import Deployment, parse
+from app.config.load import parse
+from app.config.models import Deployment
 from app.routing.balancer.context import RenderError
 from app.routing.balancer.render import haproxy, nginx, one_word, quoted, regex
 
