@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.api.app import create_app
 from app.api.services import RequestLog, Services
@@ -18,7 +17,9 @@ from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
+from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
+from app.records.sqlite import RunBlocking
 from app.records.store import Records
 from app.records.v340_table import LegacyTable
 from app.routing.forwarding import MARK_HEADER, Forwarder
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from app.auth.redis_store import RedisStore
 
 log = logging.getLogger(__name__)
-
-#: Runs a call that blocks where it blocks nobody else: see `Records`.
-RunBlocking = Callable[..., Any]
 
 
 def check_instance(deployment: Deployment, instance_id: str, source: str) -> None:
@@ -72,7 +70,7 @@ def create_services(
     own = nodes[instance.node]
     others = {n.id: n for n in nodes.values() if n is not own}
     legacy = LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
-    records = Records(deployment.records, legacy, deployment.legacy.mirror)
+    records = Records(deployment.records, legacy, deployment.legacy.mirror, run_blocking)
     redis = _redis(deployment)
     limits = _limits(deployment, redis)
     sealer = Sealer(deployment.auth.secrets)
@@ -167,9 +165,9 @@ def create_nodes(deployment: Deployment) -> dict[str, Node]:
     return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
 
 
-def create_records(deployment: Deployment) -> Records:
+def create_records(deployment: Deployment) -> BulkRecords:
     """For work on all of them."""
-    return Records(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
+    return BulkRecords(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
 
 
 def create_neighbours(deployment: Deployment) -> _Neighbours:

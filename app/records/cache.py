@@ -1,5 +1,5 @@
-"""Records that were looked up a moment ago. Hot names cost the database one read a second for each worker, and views of
-known names go on for a while when the database cannot serve."""
+"""Remembers records that were read a moment ago. Hot names cost the database one read a second for each worker, and views
+of known names go on for a while when the database cannot serve."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Protocol
 from app.core.errors import DatabaseError
 from app.core.model import Record
 
-#: Seconds that a record is taken without a look, and with one that failed.
+#: Seconds for which a record is served without a read, and when the read fails.
 FRESH = 1.0
 STALE = 300.0
 # Some MiB a worker, filled within minutes.
 _MOST = 4_000
 
 
-class RecordCalls(Protocol):
+class RecordStore(Protocol):
     def get(self, name: str) -> Record | None: ...
     def add(self, record: Record) -> None: ...
 
 
 class RecordCache:
-    """One worker's own. Names that are not there are not remembered: they may be uploaded any moment."""
+    """One worker's own. Names without a record are not remembered: they may be uploaded any moment."""
 
-    def __init__(self, records: RecordCalls) -> None:
+    def __init__(self, records: RecordStore) -> None:
         self._records = records
         self._known: dict[str, tuple[Record, float]] = {}
 
     def get(self, name: str) -> Record | None:
         """
-        :raises DatabaseError: the database cannot serve, and the name was not seen lately.
+        :raises DatabaseError: the database cannot serve, and the name was not read lately.
         """
         known, now = self._known.get(name), time.monotonic()
         if known is not None and now - known[1] < FRESH:

@@ -1,4 +1,4 @@
-"""v3.4.0's table `object`, in its own MySQL database: read always, written to only where asked, never altered."""
+"""Reads v3.4.0's table `object` in its own MySQL database. Writes rows only where the deployment says so; alters nothing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import Connection
 
 from app.core.model import Record
+from app.records.database import Database
 
 log = logging.getLogger(__name__)
 
 #: Characters of the table's key.
 MAX_NAME = 191
 
-# A MetaData of its own: nothing here is ever created.
+# A MetaData of its own: nothing in it is ever created.
 _object = sa.Table(
     "object",
     sa.MetaData(),
@@ -32,6 +32,10 @@ _object = sa.Table(
 )
 
 
+_BY_NAME = sa.select(_object).where(_object.c.name == sa.bindparam("of_name"))
+_AFTER = sa.select(_object).where(_object.c.name > sa.bindparam("after_name")).order_by(_object.c.name)
+
+
 class LegacyTable:
     """
     :param node: the node that holds v3.4.0's objects; "" where each has to be looked for.
@@ -39,46 +43,44 @@ class LegacyTable:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._select = sa.select(_object).where(_object.c.name == sa.bindparam("of_name"))
-        after = sa.select(_object).where(_object.c.name > sa.bindparam("after_name")).order_by(_object.c.name)
-        self._next = after.limit(sa.bindparam("count"))
         insert = mysql.insert(_object)
         columns = [c.name for c in _object.columns if c.name != "name"]
         self._upsert = insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
         #: Records that the table could not take, since the start of this process.
         self.unfit = 0
 
-    def get(self, connection: Connection, name: str) -> Record | None:
+    def get(self, database: Database, name: str) -> Record | None:
         """The row that v3.4.0 would find, under its own name: its collation takes names for one that differ only in case,
         and links made with either have always worked."""
         if len(name) > MAX_NAME:
             return None
-        row = connection.execute(self._select, {"of_name": name}).first()
-        return None if row is None else _record(row, self._node)
+        rows = database.rows("v340_get", _BY_NAME, {"of_name": name})
+        return _record(rows[0], self._node) if rows else None
 
-    def after(self, connection: Connection, name: str, count: int) -> list[Record]:
+    def page(self, database: Database, after: str, count: int) -> list[Record]:
         """The next rows in the order of its collation."""
-        rows = connection.execute(self._next, {"after_name": name, "count": count}).all()
-        return [_record(row, self._node) for row in rows]
+        return [_record(row, self._node) for row in database.rows("v340_page", _AFTER.limit(count), {"after_name": after})]
 
-    def naming(self, connection: Connection, keys: list[str]) -> set[str]:
+    def named_keys(self, database: Database, keys: list[str]) -> set[str]:
         """Which of these object keys any row names. Reads the whole table: v3.4.0 has no index of them."""
-        return set(connection.execute(sa.select(_object.c.key).where(_object.c.key.in_(keys))).scalars())
+        statement = sa.select(_object.c.key).where(_object.c.key.in_(keys))
+        return {row[0] for row in database.rows("v340_named_keys", statement)}
 
-    def put(self, connection: Connection, record: Record) -> bool:
-        """Write a record as v3.4.0 writes it; false, and nothing done, where the table cannot hold it."""
+    def put(self, database: Database, record: Record) -> bool:
+        """Writes a record as v3.4.0 writes it; false, and nothing done, where the table cannot hold it."""
         reason = ""
         if len(record.name) > MAX_NAME:
             reason = f"its name is longer than {MAX_NAME} characters"
         else:
-            row = connection.execute(self._select, {"of_name": record.name}).first()
+            row = self.get(database, record.name)
             if row is not None and row.name != record.name:
                 reason = f"the table takes its name for that of another object, {row.name!r}"
         if reason:
             self.unfit += 1
             log.warning("not in v3.4.0's table: %r: %s", record.name, reason)
             return False
-        connection.execute(
+        database.write(
+            "v340_put",
             self._upsert,
             {
                 "name": record.name,

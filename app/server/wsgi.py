@@ -21,14 +21,11 @@ from app.compose import check_instance, create_instance
 from app.config.load import ConfigError, load
 from app.config.models import Deployment
 from app.observability import request_log
+from app.records.sqlite import THREADS
 from app.server.requests_in_flight import RequestsInFlight
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-#: SQLite's calls block, so they run in threads. More than write at once, since writers wait for each other, and few, since
-#: all of them fight for Python's lock.
-SQLITE_THREADS = 16
 
 
 @cache
@@ -52,7 +49,7 @@ def application() -> WSGIApplication:
     deployment, instance = deployment_of_environment()
     form = os.environ.get("OPENIM_DIRECT_LOG") or "auto"
     request_log.configure(instance, form)
-    pool = ThreadPool(SQLITE_THREADS)
+    pool = ThreadPool(THREADS)
 
     def run_blocking(function: Any, *args: Any, **kwargs: Any) -> Any:
         return pool.apply(function, args, kwargs)

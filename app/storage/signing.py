@@ -45,7 +45,7 @@ class Presigner:
         self._credential = _quote(f"{access_key}/")
         self._secret_key = secret_key
         self._region = region
-        self._of_day: tuple[str, Callable[[bytes], str]] | None = None
+        self._of_day: tuple[str, hmac.HMAC] | None = None
 
     def presign(
         self,
@@ -128,30 +128,20 @@ class Presigner:
         return f"{self._base}/{bucket}/{quote(key, safe='/~')}" + (f"?{pairs}" if pairs else "")
 
     def _signer(self, day: str) -> Callable[[bytes], str]:
-        """What signs under the key of a day, `YYYYMMDD` (UTC): its HMAC-SHA256, hex."""
+        """A function that signs under the key of a day, `YYYYMMDD` (UTC): HMAC-SHA256, hex."""
         known = self._of_day
         if known is None or known[0] != day:
             key = f"AWS4{self._secret_key}".encode()
             for step in (day, self._region, "s3", "aws4_request"):
                 key = hmac.digest(key, step.encode(), "sha256")
             # Threads may both derive it; they agree.
-            known = self._of_day = (day, _hmac_under(key))
-        return known[1]
+            known = self._of_day = (day, hmac.new(key, digestmod="sha256"))
+        keyed = known[1]
 
+        def sign(message: bytes) -> str:
+            # A copy, so that the key is hashed once a day and not once a URL.
+            signature = keyed.copy()
+            signature.update(message)
+            return signature.hexdigest()
 
-def _hmac_under(key: bytes) -> Callable[[bytes], str]:
-    """HMAC-SHA256 (RFC 2104) under one key of at most 64 bytes, for short messages.
-
-    `hmac.digest` gives up Python's lock at every call. With twenty calls in a request, and other threads waiting for the
-    lock, that costs several times the hashing.
-    """
-    inner = hashlib.sha256(bytes(b ^ 0x36 for b in key.ljust(64, b"\0")))
-    outer = hashlib.sha256(bytes(b ^ 0x5C for b in key.ljust(64, b"\0")))
-
-    def digest(message: bytes) -> str:
-        first, second = inner.copy(), outer.copy()
-        first.update(message)
-        second.update(first.digest())
-        return second.hexdigest()
-
-    return digest
+        return sign

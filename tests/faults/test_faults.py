@@ -178,6 +178,7 @@ def test_nothing_acknowledged_is_lost(stack: Stack, capsys: pytest.CaptureFixtur
             print(f"  read failed: {cause}")
     assert lost == []
     assert load.wrong == []
+    assert load.reads
     assert len(load.acknowledged) > 500
     for name in KILLS:
         assert outcomes[name].first < 3, outcomes[name]

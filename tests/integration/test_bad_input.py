@@ -201,6 +201,7 @@ def test_requests_that_are_not_http(stack: Stack, request_bytes: bytes, status: 
             return s.recv(65536)
 
     assert b"<html" not in (by_nginx := answered(stack.port)), by_nginx
+    assert by_nginx
     by_gunicorn = answered(stack.ports["i1"])
     assert f" {status} ".encode() in by_gunicorn.split(b"\r\n")[0], by_gunicorn
     assert b"Traceback" not in by_gunicorn

@@ -24,7 +24,6 @@ from tests.stack import (
     assert_envelope,
     content_hash,
     initiate_body,
-    part_hashes,
     put_part,
     running,
     same,
@@ -249,7 +248,7 @@ def test_the_url_begins_with_what_later_clients_ask_for(stack: Stack, api: API) 
     expected = "https://im.example.com:8443/api/object/u1/asked"
     assert api.post("complete_multipart_upload", body, headers=asked).json()["data"]["url"] == expected
     again = api.post("initiate_multipart_upload", initiate_body(content, "u1/asked"), headers=asked)
-    assert again.json()["data"]["url"] in (expected, "")
+    assert again.json()["data"] == {"url": expected, "upload": None}
     for odd in ("javascript:alert(1)", "https://h/?a=b", "ftp://h", "x" * 300, "https://u:p@h", "https://h/#"):
         answer = api.post("complete_multipart_upload", body, headers={"X-Request-Api": odd})
         assert answer.json()["data"]["url"] == f"{stack.url}/object/u1/asked"
@@ -281,7 +280,6 @@ def test_form_uploads(stack: Stack, api: API, nodes: dict[str, MinIONode]) -> No
     assert send_form(form, bytes(len(content))).status_code in form["successCodes"]
     api.ok("complete_form_data", {"id": form["id"]})
     assert same(api.get(f"{stack.url}/object/u1/form.png").content, content)
-    assert part_hashes(content)
 
 
 def test_forms_of_others_and_forged_ones(stack: Stack, api: API, redis_server: Redis) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from app.auth.sealing import FormTicket, Sealer, Ticket
@@ -41,12 +41,8 @@ def test_sealed_ids_open_to_what_was_sealed_and_to_nothing_else(ticket: Ticket) 
 @given(st.one_of(st.text(), st.binary().map(lambda b: b.decode("latin-1"))))
 def test_texts_that_were_not_sealed_do_not_open(text: str) -> None:
     for open_it in (SEALER.open, SEALER.open_form):
-        try:
+        with pytest.raises(APIError, match=r"."):
             open_it(text)
-        except APIError as e:
-            assert e.detail
-        else:
-            raise AssertionError(text)
     assert SEALER.forwarded_by(text) is None
 
 
@@ -55,12 +51,9 @@ def test_a_changed_id_does_not_open(ticket: Ticket, at: int, character: str) -> 
     sealed = SEALER.seal(ticket)
     at %= len(sealed) - 1
     changed = sealed[:at] + character + sealed[at + 1 :]
-    if changed != sealed:
-        try:
-            SEALER.open(changed)
-        except APIError:
-            return
-        raise AssertionError(changed)
+    assume(changed != sealed)
+    with pytest.raises(APIError):
+        SEALER.open(changed)
 
 
 @given(st.text(max_size=1100), st.booleans())

@@ -202,9 +202,13 @@ def test_a_name_is_found_not_found_or_not_asked_for() -> None:
     assert there.where(id="name")[0]["value"] == "u1/a.png"
 
 
-@pytest.mark.parametrize("create_time", [0, -(10**15), 10**17])
-def test_a_create_time_of_nonsense_is_shown_and_no_fault(create_time: int) -> None:
-    status(overview(), query="n", found=Record("n", "", "", "", "", "", 0, "", "", create_time))
+@pytest.mark.parametrize(
+    ("create_time", "shown"),
+    [(0, "1970-01-01 00:00:00 UTC"), (-(10**15), "-29719-04-05 22:13:20 UTC"), (10**17, "3170843-11-07"), (10**30, "1e+27")],
+)
+def test_a_create_time_of_nonsense_is_shown_and_no_fault(create_time: int, shown: str) -> None:
+    page = status(overview(), query="n", found=Record("n", "", "", "", "", "", 0, "", "", create_time))
+    assert f"Uploaded at {shown}" in page.text(id="found")
 
 
 def test_the_parts_that_are_refreshed_leave_the_form_alone() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from app.core.errors import DatabaseError
 from app.core.model import Record
+from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
 from app.records.store import Records
 
@@ -60,7 +61,7 @@ def test_a_name_has_one_record_and_content_is_found(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_is_an_error_and_goes_on_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.records.store._SQLITE_BUSY_MS", 200)
+    monkeypatch.setattr("app.records.sqlite._BUSY_MS", 200)
     records = Records(f"sqlite:///{tmp_path}/records.db")
     records.put(record("before"))
     lock = sqlite3.connect(tmp_path / "records.db", isolation_level=None)
@@ -118,3 +119,25 @@ def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     now += 200
     with pytest.raises(DatabaseError):
         cache.get("a")
+
+
+def test_every_call_is_counted_with_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[str, str]] = []
+    monkeypatch.setattr("app.observability.metrics.records_called", lambda call, result, _: counted.append((call, result)))
+    records = BulkRecords(f"sqlite:///{tmp_path}/records.db")
+    records.put(record("a"))
+    records.get("a")
+    records.find("h")
+    records.add(record("a"))
+    records.totals()
+    records.page("", 1)
+    records.remove(record("a"))
+    calls = ["create", "put", "get", "find", "add", "totals", "page", "remove"]
+    assert counted == [(call, "done") for call in calls]
+    lock = sqlite3.connect(tmp_path / "records.db", isolation_level=None)
+    lock.execute("DROP TABLE openim_direct_object")
+    lock.close()
+    with pytest.raises(DatabaseError):
+        records.get("a")
+    assert counted[len(calls) :] == [("get", "failed")]
+    records.close()
