@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -284,3 +286,39 @@ def test_views_that_hang_keep_neither_uploads_nor_checks_waiting(tmp_path: Path)
                 assert {view.result().status_code for view in hanging} <= {302, 503}
         finally:
             node.process.signal(signal.SIGCONT)
+
+
+def test_a_locked_database_keeps_neither_checks_nor_views_waiting(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    """SQLite waits for the lock in C, which would stop every greenlet of the worker."""
+
+    def one_worker(document: dict[str, Any]) -> None:
+        document["server"] = {"workers": 1}
+
+    made = Stack(tmp_path / "s", nodes, {"i1": "m1"}, one_worker, balancer=None)
+    with running(made):
+        api = made.api(made.instance_url("i1"))
+        shown = api.upload(os.urandom(100), "u1/shown").replace(made.url, made.instance_url("i1"))
+        contents = [os.urandom(100) for _ in range(20)]
+        begun = [api.initiate(content, f"u1/locked{n}") for n, content in enumerate(contents)]
+        for content, upload in zip(contents, begun, strict=True):
+            api.put(content, upload)
+
+        def complete(n: int) -> Any:
+            body = api.complete_body(contents[n], begun[n]["upload"]["uploadID"], f"u1/locked{n}")
+            return made.api(made.instance_url("i1")).ok("complete_multipart_upload", body)
+
+        lock = sqlite3.connect(made.folder / "data/records.db", isolation_level=None, check_same_thread=False)
+        lock.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(20) as pool:
+            completions = [pool.submit(complete, n) for n in range(20)]
+            end = time.monotonic() + 3
+            checks = 0
+            while time.monotonic() < end:
+                assert healthz(made) < 1
+                assert requests.head(shown, timeout=5).status_code == 302
+                checks += 1
+            assert checks > 5
+            assert not any(completion.done() for completion in completions)
+            lock.execute("ROLLBACK")
+            assert all(completion.result()["url"] for completion in completions)
+        lock.close()
