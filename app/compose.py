@@ -24,7 +24,7 @@ from app.records.store import Records
 from app.records.v340_table import LegacyTable
 from app.routing.forwarding import MARK_HEADER, Forwarder
 from app.status.history import History, report
-from app.status.overview import Overview, Totals, Watched, look
+from app.status.overview import MonitoredNode, Overview, Totals, describe
 from app.storage.monitor import Monitor
 from app.storage.node import Node
 from app.uploads.forms import Forms
@@ -80,10 +80,10 @@ def create_services(
     totals = Totals(records.totals)
 
     def overview() -> Overview:
-        watched = {m.node_id: Watched(m) for m in (monitor, *peers)}
+        monitored = {m.node_id: MonitoredNode(m) for m in (monitor, *peers)}
         # With a mark, as a forwarded request: it is from one of this deployment's own.
         headers = {MARK_HEADER: sealer.mark_forward(instance.id)}
-        return look(deployment, watched, totals.get(), headers, report(monitor, history))
+        return describe(deployment, monitored, totals.get(), headers, report(monitor, history))
 
     return Services(
         deployment=deployment,
@@ -104,7 +104,7 @@ def create_services(
         forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
         downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes), _pictures(deployment), instance.node),
-        forwarder=Forwarder(instance.id, sealer),
+        forwarder=Forwarder(instance.id, sealer, len(deployment.instances)),
         monitor=monitor,
         peers=peers,
         history=history,
@@ -142,8 +142,8 @@ def _pictures(deployment: Deployment) -> Pictures:
     return Pictures(ThumbnailHelper(), waiting)
 
 
-class _Neighbours:
-    """What `checks` asks; see `checks.Asked`."""
+class _ServicesToCheck:
+    """Implements `checks.ServicesToCheck`."""
 
     def __init__(self, records: Records, redis: RedisStore | None) -> None:
         self._records = records
@@ -170,17 +170,17 @@ def create_records(deployment: Deployment) -> BulkRecords:
     return BulkRecords(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
 
 
-def create_neighbours(deployment: Deployment) -> _Neighbours:
-    return _Neighbours(create_records(deployment), _redis(deployment))
+def create_services_to_check(deployment: Deployment) -> _ServicesToCheck:
+    return _ServicesToCheck(create_records(deployment), _redis(deployment))
 
 
-def see(deployment: Deployment) -> Overview:
+def describe_deployment(deployment: Deployment) -> Overview:
     """The whole deployment as this machine sees it.
 
     :raises DatabaseError: the records cannot be read.
     """
     headers = {MARK_HEADER: Sealer(deployment.auth.secrets).mark_forward("status")}
-    return look(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
+    return describe(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
 
 
 def create_instance(

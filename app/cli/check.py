@@ -1,4 +1,4 @@
-"""`openim-direct check`: is the deployment sound."""
+"""`openim-direct check`: finds what is wrong with a deployment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from app.cli.options import config_option, load_config
-from app.compose import create_neighbours, create_nodes
+from app.compose import create_nodes, create_services_to_check
 from app.operations.checks import FAULT, OK, WARNING, Check, run
 
 _COLOURS = {OK: "green", WARNING: "yellow", FAULT: "red"}
@@ -19,13 +19,13 @@ _COLOURS = {OK: "green", WARNING: "yellow", FAULT: "red"}
 @click.option("--only", metavar="ID", help="One node or instance, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of lines and table.")
 def check(config_file: str, only: str | None, as_json: bool) -> None:
-    """Look at every node, instance and neighbour from this machine; exit code 1 where something is wrong.
+    """Look at every node, instance and service from this machine; exit code 1 where something is wrong.
 
     Writes, reads and removes an object under openim/probe/ on each node, directly and as a client would.
     """
     deployment = load_config(config_file)
     done: list[Check] = []
-    for one in run(deployment, create_nodes(deployment), create_neighbours(deployment), only):
+    for one in run(deployment, create_nodes(deployment), create_services_to_check(deployment), only):
         done.append(one)
         if not as_json:
             detail = f": {one.detail}" if one.detail else ""

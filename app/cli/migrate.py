@@ -95,7 +95,7 @@ def _show(summary: Summary, target: str, dry_run: bool, took: float) -> None:
         rate = size_text(summary.bytes / took) if took > 0 else "0 B"
         click.echo(
             f"moved {summary.objects} objects of {summary.names} names to {target}: {size_text(summary.bytes)} in "
-            f"{took:.1f} s, {rate}/s; {summary.there} were there already"
+            f"{took:.1f} s, {rate}/s; {summary.existed} were there already"
         )
     if summary.left:
         click.echo(f"not moved: {len(summary.left)}; their names mean what they meant")

@@ -1,4 +1,4 @@
-"""`openim-direct status`: every node and instance at a glance."""
+"""`openim-direct status`: shows every node and instance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from app.cli.nodes import failures
 from app.cli.options import config_option, load_config
-from app.compose import see
+from app.compose import describe_deployment
 from app.status.overview import InstanceState, NodeState, Overview
 from app.status.report import Latency, size_text
 
@@ -35,30 +35,30 @@ def status(config_file: str, as_json: bool, watch: float | None) -> None:
     if watch is not None and not as_json:
         from rich.live import Live
 
-        with failures(), Live(_tables(see(deployment)), screen=True) as live:
+        with failures(), Live(_tables(describe_deployment(deployment)), screen=True) as live:
             try:
                 while True:
                     time.sleep(watch)
-                    live.update(_tables(see(deployment)))
+                    live.update(_tables(describe_deployment(deployment)))
             except KeyboardInterrupt:
                 return
     while True:
         with failures():
-            found = see(deployment)
+            overview = describe_deployment(deployment)
         if as_json:
             # A line each time where they follow each other.
-            encoded = msgspec.json.encode(found)
+            encoded = msgspec.json.encode(overview)
             click.echo((encoded if watch is not None else msgspec.json.format(encoded, indent=2)).decode())
         else:
             from rich.console import Console
 
-            Console().print(_tables(found))
+            Console().print(_tables(overview))
         if watch is None:
-            sys.exit(0 if found.all_up else 1)
+            sys.exit(0 if overview.all_up else 1)
         time.sleep(watch)
 
 
-def _tables(found: Overview) -> RenderableType:
+def _tables(overview: Overview) -> RenderableType:
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -69,18 +69,22 @@ def _tables(found: Overview) -> RenderableType:
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for instance in found.instances:
+    for instance in overview.instances:
         instances.add_row(*_instance_row(instance))
     nodes = Table("node", "up", "p50 ms", "p99 ms", "objects", "bytes", "share", box=box.SIMPLE)
-    whole = sum(node.bytes for node in found.nodes)
-    for node in found.nodes:
-        nodes.add_row(*_node_row(node, found, whole))
+    whole = sum(node.bytes for node in overview.nodes)
+    for node in overview.nodes:
+        nodes.add_row(*_node_row(node, overview, whole))
     # Below the tables, where a terminal of 80 columns does not break them.
-    told = [*_told(found.instances), *_told(found.nodes), *(f"{n.id}: drains" for n in found.nodes if n.drain)]
-    return Group(instances, nodes, Text("\n".join(told)))
+    reasons = [
+        *_reasons(overview.instances),
+        *_reasons(overview.nodes),
+        *(f"{n.id}: drains" for n in overview.nodes if n.drain),
+    ]
+    return Group(instances, nodes, Text("\n".join(reasons)))
 
 
-def _told(states: Sequence[InstanceState | NodeState]) -> list[str]:
+def _reasons(states: Sequence[InstanceState | NodeState]) -> list[str]:
     return [f"{state.id or '(unknown)'}: {state.reason}" for state in states if state.reason]
 
 
@@ -95,8 +99,8 @@ def _instance_row(instance: InstanceState) -> list[str]:
     return [instance.id, instance.node, up, *_milliseconds(report.latency), *counts]
 
 
-def _node_row(node: NodeState, found: Overview, whole: int) -> list[str]:
-    reports = [i.report for i in found.instances if i.report is not None and i.report.node == node.id]
+def _node_row(node: NodeState, overview: Overview, whole: int) -> list[str]:
+    reports = [i.report for i in overview.instances if i.report is not None and i.report.node == node.id]
     latency = reports[0].node_latency if reports else Latency(node.latency_ms)
     up = {True: "yes", False: "no", None: "?"}[node.up]
     share = f"{100 * node.bytes / whole:.0f} %" if whole else ""

@@ -1,4 +1,4 @@
-"""A client of the object API, as OpenIM's SDKs do it: hash, initiate, PUT the parts, complete."""
+"""Uploads as OpenIM's SDKs do: hash, initiate, PUT the parts, complete; and downloads again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import requests
+
+from app.core.unreachable import reason
+from app.routing.http_client import check_end
 
 #: Signatures asked for at once, as the Go SDK does.
 _SIGN_BATCH = 20
@@ -50,7 +53,7 @@ class Client:
                 timeout=_API_TIMEOUT,
             )
         except requests.RequestException as e:
-            raise ClientError(f"{route}: no answer from {self.api_url} ({type(e).__name__})") from e
+            raise ClientError(f"{route}: no answer from {self.api_url} ({reason(e)})") from e
         self.cookies_seen += [c.value or "" for c in response.cookies]
         try:
             envelope = response.json()
@@ -63,11 +66,11 @@ class Client:
         return data
 
     def upload(
-        self, file: Path, name: str, content_type: str, progress: Callable[[int], None] = lambda _: None
+        self, file: Path, name: str, content_type: str, on_progress: Callable[[int], None] = lambda _: None
     ) -> tuple[str, bool]:
         """Upload a file.
 
-        :param progress: called with the number of bytes sent since the last call.
+        :param on_progress: called with the number of bytes sent since the last call.
         :returns: the URL, and whether the content was there already and no byte was sent.
         """
         size = file.stat().st_size
@@ -88,7 +91,7 @@ class Client:
             },
         )
         if begun["upload"] is None:
-            progress(size)
+            on_progress(size)
             return begun["url"], True
         upload_id = begun["upload"]["uploadID"]
         signed = {p["partNumber"]: p for p in begun["upload"]["sign"]["parts"]}
@@ -99,7 +102,7 @@ class Client:
                     sign = self.call("auth_sign", {"uploadID": upload_id, "partNumbers": batch})
                     signed = {p["partNumber"]: p for p in sign["parts"]}
                 length = min(part_size, size - (number - 1) * part_size)
-                self._put(number, signed[number], _Part(f, (number - 1) * part_size, length, progress))
+                self._put(number, signed[number], _Part(f, (number - 1) * part_size, length, on_progress))
         done = self.call(
             "complete_multipart_upload",
             {"uploadID": upload_id, "parts": hashes, "name": name, "contentType": content_type, "cause": ""},
@@ -110,8 +113,9 @@ class Client:
         """The content behind a returned URL, redirects followed."""
         try:
             response = self._session.get(url, timeout=_PUT_TIMEOUT)
+            check_end(response)
         except requests.RequestException as e:
-            raise ClientError(f"GET {url}: no answer ({type(e).__name__})") from e
+            raise ClientError(f"GET {url}: no answer ({reason(e)})") from e
         if response.status_code != 200:
             raise ClientError(f"GET {url}: HTTP {response.status_code} {response.text[:200]}")
         return response.content
@@ -122,7 +126,7 @@ class Client:
             response = requests.put(part["url"], data=body, headers=headers, timeout=_PUT_TIMEOUT)
         except requests.RequestException as e:
             where = part["url"].partition("?")[0]
-            raise ClientError(f"PUT of part {number}: no answer from {where} ({type(e).__name__})") from e
+            raise ClientError(f"PUT of part {number}: no answer from {where} ({reason(e)})") from e
         if response.status_code != 200:
             raise ClientError(f"PUT of part {number}: HTTP {response.status_code} {response.text[:300]}")
 
@@ -130,8 +134,8 @@ class Client:
 class _Part:
     """A slice of a file as a request body of known length, telling how far it got."""
 
-    def __init__(self, file: BinaryIO, offset: int, length: int, progress: Callable[[int], None]) -> None:
-        self._file, self._offset, self._length, self._progress = file, offset, length, progress
+    def __init__(self, file: BinaryIO, offset: int, length: int, on_progress: Callable[[int], None]) -> None:
+        self._file, self._offset, self._length, self._on_progress = file, offset, length, on_progress
 
     def __len__(self) -> int:
         return self._length
@@ -145,7 +149,7 @@ class _Part:
                 raise ClientError("the file became shorter while it was read")
             left -= len(chunk)
             yield chunk
-            self._progress(len(chunk))
+            self._on_progress(len(chunk))
 
 
 def _part_hashes(file: Path, part_size: int) -> list[str]:

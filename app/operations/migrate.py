@@ -1,4 +1,4 @@
-"""A node's objects to another node, while the service runs: copy, verify, and only then let the records mean the copy.
+"""Moves objects from node to node while the service runs: copies, verifies, and only then lets the records mean the copy.
 
 What was done is in the records themselves, so that it may be killed at any point and begun again.
 """
@@ -28,18 +28,16 @@ TAKEN = "another content lies at its key on the target"
 UNEQUAL = "the copy differs from the source"
 
 
-class _Left(Exception):
+class _NotMoved(Exception):
     """Why an object is not moved."""
 
 
-class NodeCalls(TargetNode, Protocol):
-    id: str
-
+class MigrationNode(TargetNode, Protocol):
     def remove(self, key: str) -> None: ...
     def object_lock(self) -> str: ...
 
 
-class RecordCalls(Protocol):
+class RecordMover(Protocol):
     def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]: ...
     def old_page(self, after: str, count: int) -> list[Record]: ...
     def absent(self, names: list[str]) -> list[str]: ...
@@ -51,7 +49,7 @@ class Summary(msgspec.Struct):
     #: Objects that were copied, or were on the target already, and whose records mean them there now.
     objects: int = 0
     #: Of these, without moving a byte.
-    there: int = 0
+    existed: int = 0
     #: Names that mean the target now.
     names: int = 0
     #: Bytes copied.
@@ -67,24 +65,24 @@ class Migration:
     :param old_node: the node of v3.4.0's objects that have no record of ours; empty where each has to be looked for, None
         where there are none.
     :param full: read the copy back and compare a hash, instead of size and ETag.
-    :param told: is called with the bytes of each block that is copied.
+    :param on_progress: is called with the bytes of each block that is copied.
     """
 
     def __init__(
         self,
-        sources: Mapping[str, NodeCalls],
-        target: NodeCalls,
-        records: RecordCalls,
+        sources: Mapping[str, MigrationNode],
+        target: MigrationNode,
+        records: RecordMover,
         old_node: str | None = None,
         parallel: int = 4,
         limiter: Limiter | None = None,
         full: bool = False,
         dry_run: bool = False,
-        told: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._sources, self._target, self._records, self._old_node = sources, target, records, old_node
         self._parallel, self._limiter, self._full, self._dry_run = parallel, limiter or Limiter(None), full, dry_run
-        self._told = told
+        self._on_progress = on_progress
         self._summary = Summary()
         self._lock = threading.Lock()
         self._in_a_row = 0
@@ -174,7 +172,7 @@ class Migration:
             self._moved(record)
         except APIError as e:
             self._not_moved(record, e.detail, e)
-        except _Left as e:
+        except _NotMoved as e:
             self._not_moved(record, str(e))
         else:
             self._in_a_row = 0
@@ -182,62 +180,62 @@ class Migration:
     def _moved(self, record: Record) -> None:
         """Copy, verify, record: in this order.
 
-        :raises _Left: it stays where it is.
+        :raises _NotMoved: it stays where it is.
         """
         source = self._sources[record.node]
-        found = self._found(source, record)
+        info = self._info(source, record)
         if self._dry_run:
-            self._count(1, 0, found.size, there=False)
+            self._count(1, 0, info.size, existed=False)
             return
-        etag = self._copied(source, record.key, found)
-        there = etag is None
-        names = self._switch(record, self._there(source, record.key, found) if etag is None else etag)
-        self._count(1, names, 0 if there else found.size, there)
+        etag = self._copy(source, record.key, info)
+        existed = etag is None
+        names = self._switch(record, self._existing(source, record.key, info) if etag is None else etag)
+        self._count(1, names, 0 if existed else info.size, existed)
 
-    def _found(self, source: NodeCalls, record: Record) -> ObjectInfo:
+    def _info(self, source: MigrationNode, record: Record) -> ObjectInfo:
         if record.etag and "-" not in record.etag and not self._dry_run:
             # What the record says is as good as a look: the source is asked for just this content.
             return ObjectInfo(record.size, record.etag)
-        found = source.stat(record.key)
-        if found is None:
-            raise _Left(GONE)
-        if record.etag and found.etag != record.etag:
-            raise _Left(CHANGED)
-        return found
+        info = source.stat(record.key)
+        if info is None:
+            raise _NotMoved(GONE)
+        if record.etag and info.etag != record.etag:
+            raise _NotMoved(CHANGED)
+        return info
 
-    def _copied(self, source: NodeCalls, key: str, found: ObjectInfo) -> str | None:
-        """Copy and verify; the ETag, or None where an object is there already."""
-        if "-" in found.etag and self._target.stat(key) is not None:
+    def _copy(self, source: MigrationNode, key: str, info: ObjectInfo) -> str | None:
+        """Copy and verify; the ETag, or None where an object exists already."""
+        if "-" in info.etag and self._target.stat(key) is not None:
             # A plain PUT leaves alone what is there; joining parts would replace it.
             return None
         try:
-            made = copy_object(source, self._target, key, found, self._limiter, self._told, hashed=self._full)
+            copy = copy_object(source, self._target, key, info, self._limiter, self._on_progress, hashed=self._full)
         except ChangedObject:
-            raise _Left(GONE if source.stat(key) is None else CHANGED) from None
-        if not made.etag:
+            raise _NotMoved(GONE if source.stat(key) is None else CHANGED) from None
+        if not copy.etag:
             return None
-        if not self._equal(key, found, made):
+        if not self._equal(key, info, copy):
             # So that the next run begins anew.
             self._target.remove(key)
-            raise _Left(UNEQUAL)
-        return made.etag
+            raise _NotMoved(UNEQUAL)
+        return copy.etag
 
-    def _equal(self, key: str, found: ObjectInfo, made: Copied) -> bool:
+    def _equal(self, key: str, info: ObjectInfo, copy: Copied) -> bool:
         """Whether a copy is what the source has, by what the target says of it; with `full` by reading it."""
-        there = self._target.stat(key)
-        if there is None or (there.size, there.etag, made.etag) != (found.size, found.etag, found.etag):
+        copied = self._target.stat(key)
+        if copied is None or (copied.size, copied.etag, copy.etag) != (info.size, info.etag, info.etag):
             return False
-        return not self._full or md5_of(self._target, key, there, self._limiter) == made.md5
+        return not self._full or md5_of(self._target, key, copied, self._limiter) == copy.md5
 
-    def _there(self, source: NodeCalls, key: str, found: ObjectInfo) -> str:
+    def _existing(self, source: MigrationNode, key: str, info: ObjectInfo) -> str:
         """The ETag of the same content on the target, from a run before or of its own."""
-        there = self._target.stat(key)
-        if there is not None and there.size == found.size:
+        existing = self._target.stat(key)
+        if existing is not None and existing.size == info.size:
             # By reading both where the ETags differ: put in one piece there, joined from parts here, perhaps.
-            equal = found.etag == there.etag and not self._full
-            if equal or md5_of(source, key, found, self._limiter) == md5_of(self._target, key, there, self._limiter):
-                return there.etag
-        raise _Left(TAKEN)
+            equal = info.etag == existing.etag and not self._full
+            if equal or md5_of(source, key, info, self._limiter) == md5_of(self._target, key, existing, self._limiter):
+                return existing.etag
+        raise _NotMoved(TAKEN)
 
     def _switch(self, record: Record, etag: str) -> int:
         names = self._records.move(record, self._target.id, etag)
@@ -247,10 +245,10 @@ class Migration:
             names = 1
         return names
 
-    def _count(self, objects: int, names: int, size: int, there: bool) -> None:
+    def _count(self, objects: int, names: int, size: int, existed: bool) -> None:
         with self._lock:
             self._summary.objects += objects
-            self._summary.there += there
+            self._summary.existed += existed
             self._summary.names += names
             self._summary.bytes += size
 

@@ -1,4 +1,4 @@
-"""Removing what nobody needs: old records, objects without a record, unfinished uploads, and what is left on a node."""
+"""Removes what nobody needs: old records, objects without a record, unfinished uploads, and what is left on a node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ONCE, _FORM = "openim/data/once/", "openim/temp/form/"
 _FORM_LIFE = 7 * 86400 + 3600
 
 
-class NodeCalls(Protocol):
+class ObjectRemover(Protocol):
     id: str
 
     def stat(self, key: str) -> ObjectInfo | None: ...
@@ -31,7 +31,7 @@ class NodeCalls(Protocol):
     def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]: ...
 
 
-class RecordCalls(Protocol):
+class RecordFinder(Protocol):
     def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]: ...
     def old_page(self, after: str, count: int) -> list[Record]: ...
     def old_names(self, keys: list[str]) -> set[str]: ...
@@ -52,8 +52,8 @@ class Expired(msgspec.Struct):
 
 
 def expire(
-    records: RecordCalls,
-    nodes: Mapping[str, NodeCalls],
+    records: RecordFinder,
+    nodes: Mapping[str, ObjectRemover],
     before: int,
     content_type: str | None = None,
     dry_run: bool = False,
@@ -113,7 +113,7 @@ class Collected(msgspec.Struct):
     bytes: int = 0
 
 
-def collect(records: RecordCalls, node: NodeCalls, older: float, dry_run: bool = False) -> Collected:
+def collect(records: RecordFinder, node: ObjectRemover, older: float, dry_run: bool = False) -> Collected:
     """Remove what unfinished uploads left on a node.
 
     :param older: seconds; younger ones may still be finished.
@@ -128,7 +128,7 @@ def collect(records: RecordCalls, node: NodeCalls, older: float, dry_run: bool =
                 node.abort_upload(key, upload)
     pending: list[tuple[str, int]] = []
 
-    def look() -> None:
+    def remove_unknown() -> None:
         known = records.known_keys(node.id, [key for key, _ in pending])
         for key, size in pending:
             if key not in known:
@@ -143,13 +143,13 @@ def collect(records: RecordCalls, node: NodeCalls, older: float, dry_run: bool =
             if modified < oldest:
                 pending.append((key, size))
             if len(pending) >= _PAGE:
-                look()
+                remove_unknown()
     if pending:
-        look()
+        remove_unknown()
     return done
 
 
-def still_needed(records: RecordCalls, node: NodeCalls, old_node: str | None, count: int = 5) -> list[str]:
+def still_needed(records: RecordFinder, node: ObjectRemover, old_node: str | None, count: int = 5) -> list[str]:
     """Some names that mean objects of a node.
 
     :param old_node: the node of v3.4.0's objects that have no record of ours; empty where each has to be looked for, None
@@ -170,7 +170,9 @@ def still_needed(records: RecordCalls, node: NodeCalls, old_node: str | None, co
     return names[:count]
 
 
-def purge(node: NodeCalls, told: Callable[[int], None] = lambda _: None, dry_run: bool = False) -> tuple[int, int]:
+def purge(
+    node: ObjectRemover, on_progress: Callable[[int], None] = lambda _: None, dry_run: bool = False
+) -> tuple[int, int]:
     """Delete every object of this product and of v3.4.0 on a node; objects and bytes.
 
     :raises NetworkError, InternalError:
@@ -183,9 +185,9 @@ def purge(node: NodeCalls, told: Callable[[int], None] = lambda _: None, dry_run
         objects, size = objects + 1, size + length
         if not dry_run:
             node.remove(key)
-        told(1)
+        on_progress(1)
     return objects, size
 
 
-def _is_type(found: str, wanted: str) -> bool:
-    return found.startswith(wanted) if wanted.endswith("/") else found == wanted
+def _is_type(content_type: str, requested: str) -> bool:
+    return content_type.startswith(requested) if requested.endswith("/") else content_type == requested

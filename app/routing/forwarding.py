@@ -1,18 +1,21 @@
-"""Hand a request that reached the wrong instance to one that can serve it, once."""
+"""Hands a request that reached the wrong instance to one that can serve it, once."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 
 import msgspec
+import requests
 
 from app.auth.sealing import Sealer
 from app.config.models import Instance
 from app.core.errors import NetworkError
 from app.observability import metrics
-from app.storage.http_pool import Pool, Unreachable
+from app.routing.http_client import Unreachable, create_session, send
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +53,13 @@ class Answer(msgspec.Struct, frozen=True):
 class Forwarder:
     """
     :param instance_id: the instance that forwards.
+    :param instances: how many there are.
     """
 
-    def __init__(self, instance_id: str, sealer: Sealer) -> None:
+    def __init__(self, instance_id: str, sealer: Sealer, instances: int) -> None:
         self._instance_id = instance_id
         self._sealer = sealer
-        self._pools: dict[str, Pool] = {}
+        self._session = create_session(instances)
 
     def forward(
         self,
@@ -68,20 +72,20 @@ class Forwarder:
     ) -> Answer:
         """Send a request to the first of `owners` that answers other than 502, 503 or 504.
 
-        :param target: path and query.
+        :param target: path and query as the client sent them.
         :param header: gives the incoming request's headers by name.
         :raises NetworkError: none did; names the node and what each instance said.
         """
         start = time.perf_counter()
         answered = False
         try:
-            answer = self._ask(node_id, owners, target, header, body, method)
+            answer = self._first_answer(node_id, owners, target, header, body, method)
             answered = True
         finally:
             metrics.forwarded(node_id, answered, time.perf_counter() - start)
         return answer
 
-    def _ask(
+    def _first_answer(
         self,
         node_id: str,
         owners: Sequence[Instance],
@@ -90,8 +94,9 @@ class Forwarder:
         body: bytes,
         method: str,
     ) -> Answer:
-        send = {name: value for name in _REQUEST_HEADERS for value in [header(name)] if value is not None}
-        send[MARK_HEADER] = self._sealer.mark_forward(self._instance_id)
+        # As bytes, as they came: requests takes a text that begins with a no-break space for a fault.
+        headers = {name: value.encode("latin-1") for name in _REQUEST_HEADERS if (value := header(name)) is not None}
+        headers[MARK_HEADER] = self._sealer.mark_forward(self._instance_id).encode()
         total = COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT
         deadline = time.monotonic() + total
         tried: list[str] = []
@@ -100,17 +105,41 @@ class Forwarder:
             if left <= 0:
                 tried.append(f"{owner.id} (not asked: out of time)")
                 continue
-            pool = self._pools.setdefault(owner.id, Pool(owner.url, CONNECT_TIMEOUT))
             try:
-                answer = pool.request(method, target, left, body or None, send)
+                response = self._send(left, method, owner.url, target, body, headers)
             except Unreachable as e:
                 log.warning("forwarding to %s failed: %s", owner.id, e)
                 tried.append(f"{owner.id} ({e})")
                 continue
-            if answer.status in (502, 503, 504):
-                tried.append(f"{owner.id} (HTTP {answer.status})")
+            if response.status_code in (502, 503, 504):
+                tried.append(f"{owner.id} (HTTP {response.status_code})")
                 continue
-            kept = [(name, value) for name in _ANSWER_HEADERS for value in answer.headers.get_all(name)]
-            return Answer(owner.id, answer.status, kept, answer.body)
+            # Not `response.headers`, which joins several Set-Cookie with commas.
+            kept = [(name, value) for name in _ANSWER_HEADERS for value in response.raw.headers.getlist(name)]
+            return Answer(owner.id, response.status_code, kept, response.content)
         names = ", ".join(tried) or "none is configured"
         raise NetworkError(f"this belongs to MinIO node {node_id}, and no instance of it can be reached: {names}")
+
+    def _send(
+        self, left: float, method: str, url: str, target: str, body: bytes, headers: dict[str, bytes]
+    ) -> requests.Response:
+        """
+        :param left: seconds for all of it.
+        :raises Unreachable:
+        """
+        sent: concurrent.futures.Future[requests.Response] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                sent.set_result(send(self._session, method, url, target, (CONNECT_TIMEOUT, left), body or None, headers))
+            except Exception as e:  # noqa: BLE001 (raised where it is waited for)
+                sent.set_exception(e)
+
+        # Timeouts of sockets are for one operation each. Waiting for a thread bounds all of them together, also where a
+        # name server does not answer, or each byte comes just in time. One that nobody waits for any more is no hindrance
+        # when the process ends.
+        threading.Thread(target=run, name="forward", daemon=True).start()
+        try:
+            return sent.result(left)
+        except concurrent.futures.TimeoutError:
+            raise Unreachable("no answer in time") from None

@@ -1,4 +1,4 @@
-"""Every node and instance at a glance, as seen from this machine, with what the records say lies where."""
+"""Describes every node and instance as seen from this machine, with what the records say lies where."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
+import requests
 
 from app.config.models import Deployment, Instance
 from app.core.errors import APIError, NetworkError
+from app.routing.http_client import Unreachable, create_session, send
 from app.status.report import Report
-from app.storage.http_pool import Pool, Unreachable
 from app.storage.monitor import Readiness
 
 #: Seconds.
@@ -22,7 +23,7 @@ _TIMEOUT = 3.0
 _COUNT_EVERY = 60.0
 
 
-class NodeCalls(Protocol):
+class Probe(Protocol):
     def probe(self) -> float: ...
 
 
@@ -63,14 +64,14 @@ class Overview(msgspec.Struct, frozen=True):
         return all(n.up is not False for n in self.nodes) and all(i.ready for i in self.instances)
 
 
-class Monitored(Protocol):
+class ReadinessSource(Protocol):
     def readiness(self) -> Readiness: ...
 
 
-class Watched:
+class MonitoredNode:
     """A node by what is known of it already, so that a page waits for none."""
 
-    def __init__(self, monitor: Monitored) -> None:
+    def __init__(self, monitor: ReadinessSource) -> None:
         self._monitor = monitor
 
     def probe(self) -> float:
@@ -102,9 +103,9 @@ class Totals:
             return self._known
 
 
-def look(
+def describe(
     deployment: Deployment,
-    nodes: Mapping[str, NodeCalls],
+    nodes: Mapping[str, Probe],
     totals: Mapping[str, tuple[int, int]],
     headers: Mapping[str, str],
     own: Report | None = None,
@@ -115,13 +116,14 @@ def look(
     :param headers: of the requests to instances; they let this program see.
     :param own: of the instance that asks; it does not ask itself.
     """
+    session = create_session(len(deployment.instances))
 
     def ask(instance: Instance) -> InstanceState:
         if own is not None and instance.id == own.instance:
             return InstanceState(own.instance, own.node, own.ready, 0.0, own.reason, report=own)
-        return _ask(instance, headers)
+        return _ask(session, instance, headers)
 
-    with ThreadPoolExecutor(max(1, min(16, len(deployment.instances)))) as pool:
+    with session, ThreadPoolExecutor(max(1, min(16, len(deployment.instances)))) as pool:
         instances = list(pool.map(ask, deployment.instances.values()))
     total = sum(i.report.recent.requests for i in instances if i.report is not None)
     if total:
@@ -141,7 +143,7 @@ def look(
     return Overview(states, instances)
 
 
-def _node(node: NodeCalls | None, reports: list[Report]) -> tuple[bool | None, float | None, str]:
+def _node(node: Probe | None, reports: list[Report]) -> tuple[bool | None, float | None, str]:
     """Whether it is up, milliseconds, and why not: down where one of its instances says so, which ask it every second;
     else as this program sees it."""
     for report in reports:
@@ -157,23 +159,20 @@ def _node(node: NodeCalls | None, reports: list[Report]) -> tuple[bool | None, f
     return None, None, "no keys in this file"
 
 
-def _ask(instance: Instance, headers: Mapping[str, str]) -> InstanceState:
-    pool = Pool(instance.url, _TIMEOUT)
+def _ask(session: requests.Session, instance: Instance, headers: Mapping[str, str]) -> InstanceState:
     start = time.monotonic()
     try:
-        response = pool.request("GET", "/status.json", _TIMEOUT, headers=headers)
+        response = send(session, "GET", instance.url, "/status.json", (_TIMEOUT, _TIMEOUT), headers=headers)
     except Unreachable as e:
         return InstanceState(instance.id, instance.node, False, None, str(e))
-    finally:
-        pool.close()
     latency = round((time.monotonic() - start) * 1000, 1)
     try:
-        report = msgspec.json.decode(response.body, type=Report)
+        report = msgspec.json.decode(response.content, type=Report)
     except msgspec.DecodeError:
-        if response.status == 403:
+        if response.status_code == 403:
             reason = "it refuses to tell: is its auth.secret another, or its clock over a minute off?"
         else:
-            reason = f"HTTP {response.status}, and not from an instance of this version"
+            reason = f"HTTP {response.status_code}, and not from an instance of this version"
         return InstanceState(instance.id, instance.node, False, latency, reason)
     if report.instance != instance.id:
         return InstanceState(instance.id, instance.node, False, latency, f"{instance.url} is instance {report.instance}")

@@ -447,9 +447,9 @@ class Node:
         # Asked once, not at every probe.
         self._public_policy_seen = True
 
-    def diagnose(self) -> tuple[str, Response | None]:
+    def diagnose(self) -> tuple[str, str]:
         """Ask for the bucket in a way that is answered with the cause of a refusal: S3's error code, "" where all is well,
-        and the answer itself.
+        and the answer's Date header, "" where there is none.
 
         :raises NetworkError: the node does not answer.
         """
@@ -458,7 +458,7 @@ class Node:
             response = self._ways.request("GET", url[len(self._endpoint) :], READ_TIMEOUT)
         except Unreachable as e:
             raise self._unreachable(e) from e
-        return ("" if response.status == 200 else _refused(response).code), response
+        return ("" if response.status == 200 else _refused(response).code), response.headers.get("Date")
 
     def make_missing_bucket(self) -> None:
         """

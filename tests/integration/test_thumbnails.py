@@ -14,7 +14,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pillow_heif
 import psutil
@@ -187,6 +187,11 @@ def test_made_at_the_objects_node_and_elsewhere_when_nobody_is_there(tmp_path: P
         assert (helpers("i1"), helpers("i2")) == (1, 0)
         access = two.ok("access_url", {"name": "u1/far 图.jpg", "query": {"type": "image", "width": "91"}})
         assert opened(two.get(access["url"]).content).size == (91, 68)
+        assert helpers("i2") == 0
+        # The same object whatever its name holds: the path goes along as the client sent it.
+        odd = "u1/100%/a%2Fb//图 ?#&+;.jpg"
+        one.upload(encoded(photo(800, 600, seed=12), "JPEG"), odd)
+        assert opened(two.get(f"{two.url}/object/{quote(odd)}?type=image&width=94").content).size == (94, 70)
         assert helpers("i2") == 0
         # nginx before 1.23 takes the first of the two that say how long to keep it.
         with requests.get(far.replace("width=90", "width=92"), allow_redirects=False, timeout=10) as forwarded:

@@ -1,0 +1,167 @@
+"""A source that breaks off, over real connections: an error that names the source, and the target is not to blame."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+import yaml
+
+from app.config.load import parse
+from app.core.errors import NetworkError
+from app.core.model import ObjectInfo
+from app.operations.transfer import Limiter, copy_object, md5_of
+from app.storage.node import Node
+from tests.sockets import Behaviour, answers, read_request, server, whole
+
+CONTENT = bytes(range(256)) * 1024
+SIZE = len(CONTENT)
+ETAG = hashlib.md5(CONTENT).hexdigest()
+INFO = ObjectInfo(SIZE, ETAG)
+UNLIMITED = Limiter(None)
+
+
+def reset(connection: socket.socket, requests: list[bytes]) -> None:
+    """Sends half and then a RST instead of a FIN."""
+    if read_request(connection, requests):
+        connection.sendall(whole(CONTENT)[: SIZE // 2])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+#: Ways of sending less than was asked for.
+SHORT: dict[str, Behaviour] = {
+    "cut by FIN": answers(whole(CONTENT)[: SIZE // 2]),
+    "cut by RST": reset,
+    "last byte missing": answers(whole(CONTENT)[:-1]),
+    "length not told": answers(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CONTENT[:-1]),
+    "another length told": answers(whole(CONTENT[:-1])),
+    "no byte": answers(whole(b"")),
+    "chunk cut": answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s" % (SIZE, CONTENT[:-1])),
+    "last chunk missing": answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"),
+}
+
+
+class Stream:
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+        self.content_type = "text/plain"
+
+    def read(self, count: int) -> bytes:
+        return self._response.read(count)
+
+
+class Source:
+    """A node whose answers come over a real connection, through the same library as the program's own."""
+
+    id = "m1"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        return INFO
+
+    def first_part(self, key: str) -> int:
+        return SIZE
+
+    @contextmanager
+    def reading(self, key: str, etag: str, first: int, length: int) -> Iterator[Stream]:
+        with urllib3.PoolManager(retries=False, timeout=2) as pool:
+            yield Stream(pool.request("GET", f"{self._url}/{key}", preload_content=False))
+
+
+class Target:
+    """A node in memory that reads to the end, as an HTTP client does."""
+
+    id = "m2"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.aborted: list[str] = []
+
+    def write(self, key: str, body, length, content_type, part=None) -> str:  # type: ignore[no-untyped-def]
+        data = b""
+        while block := body.read(1 << 16):
+            data += block
+        assert len(data) == length
+        self.objects[key] = data
+        return hashlib.md5(data).hexdigest()
+
+    def create_upload(self, key: str) -> str:
+        return "U"
+
+    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None:
+        pass
+
+    def abort_upload(self, key: str, upload: str) -> None:
+        self.aborted.append(upload)
+
+    stat, first_part, reading = Source.stat, Source.first_part, Source.reading  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("short", SHORT.values(), ids=SHORT)
+def test_a_short_read_is_never_a_whole_object(short: Behaviour) -> None:
+    target = Target()
+    with server(short) as s:
+        source = Source(s.url)
+        with pytest.raises(NetworkError, match=r"^MinIO node m1 sent \d+ of 262144 bytes of an object"):
+            md5_of(source, "k", INFO, UNLIMITED)
+        with pytest.raises(NetworkError, match=r"^MinIO node m1 sent \d+ of 262144 bytes of an object"):
+            copy_object(source, target, "k", INFO, UNLIMITED, lambda _: None)
+        joined = ObjectInfo(SIZE, f"{ETAG}-1")
+        with pytest.raises(NetworkError, match=r"^MinIO node m1 "):
+            copy_object(source, target, "k", joined, UNLIMITED, lambda _: None)
+    assert target.objects == {}
+    # What the target was given of it is given up there: it is up.
+    assert target.aborted == ["U"]
+
+
+def test_a_whole_object_passes() -> None:
+    target, counted = Target(), [0]
+
+    def count(size: int) -> None:
+        counted[0] += size
+
+    longer = answers(whole(CONTENT + b"more"))
+    with server(answers(whole(CONTENT)), answers(whole(CONTENT)), longer) as s:
+        source = Source(s.url)
+        assert md5_of(source, "k", INFO, UNLIMITED) == ETAG
+        copy = copy_object(source, target, "k", INFO, UNLIMITED, count, hashed=True)
+        assert (copy.etag, copy.md5, target.objects["k"], counted) == (ETAG, ETAG, CONTENT, [SIZE])
+        # Never more than the range that was asked for: it would be written into the target's next request.
+        assert md5_of(source, "k", INFO, UNLIMITED) == ETAG
+
+
+def node(url: str) -> Node:
+    document = {
+        "public_url": "http://127.0.0.1:1",
+        "auth": {"secret": "s3cr3t-value"},
+        "nodes": {"m2": {"endpoint": url, "access_key": "k", "secret_key": "hidden-value"}},
+        "instances": {"i1": {"node": "m2", "bind": "127.0.0.1:3"}},
+    }
+    return Node(parse(yaml.safe_dump(document), {}, Path("/")).nodes["m2"], own=False)
+
+
+@pytest.mark.parametrize("short", SHORT.values(), ids=SHORT)
+def test_a_source_that_fails_does_not_mark_the_target_down(short: Behaviour) -> None:
+    with server(short) as broken, server(answers(whole(b"", f'ETag: "{ETAG}"'))) as sound:
+        target = node(sound.url)
+        with pytest.raises(NetworkError, match=r"^MinIO node m1 sent \d+ of 262144 bytes"):
+            copy_object(Source(broken.url), target, "k", INFO, UNLIMITED, lambda _: None)
+        assert target.down_since is None
+        target.check_up()
+        target.close()
+
+
+def test_a_target_that_cuts_is_the_one_that_is_named() -> None:
+    with server(answers(whole(CONTENT))) as sound, server(answers(b"")) as broken:
+        target = node(broken.url)
+        with pytest.raises(NetworkError, match=r"MinIO node m2 .*the connection was cut"):
+            copy_object(Source(sound.url), target, "k", INFO, UNLIMITED, lambda _: None)
+        target.close()
