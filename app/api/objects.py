@@ -15,11 +15,11 @@ from app.auth.tokens import Identity
 from app.core import wire
 from app.core.errors import APIError, ArgsError, NetworkError, RecordNotFoundError
 from app.core.names import api_address, check_name, instance_url
-from app.downloads.views import ElsewhereError, NotMadeError
+from app.downloads.views import ElsewhereError, NotCreatedError
 from app.observability import metrics, trail
 from app.routing import pinning
 from app.routing.forwarding import MARK_HEADER
-from app.uploads import lifecycle
+from app.uploads import parts
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
@@ -117,10 +117,10 @@ def handlers(services: Services) -> tuple[dict[str, Handler], Handler]:
         return answer
 
     def part_limit(_: Call, __: Identity, ___: wire.PartLimitRequest) -> Answer:
-        return lifecycle.part_limit()
+        return parts.part_limit()
 
     def part_size(_: Call, __: Identity, body: wire.PartSizeRequest) -> Answer:
-        return wire.PartSize(size=lifecycle.part_size(body.size or 0))
+        return wire.PartSize(size=parts.part_size(body.size or 0))
 
     def initiate(call: Call, identity: Identity, body: wire.InitiateRequest) -> Answer:
         if draining:
@@ -159,11 +159,11 @@ def handlers(services: Services) -> tuple[dict[str, Handler], Handler]:
     def access_url(call: Call, _: Identity, body: wire.AccessURLRequest) -> Answer:
         name, query = body.name or "", body.query or {}
         try:
-            return services.downloads.access_url(name, query, here=forwarded_by(call) is not None)
+            return services.downloads.access_url(name, query, local=forwarded_by(call) is not None)
         except ElsewhereError as e:
             return forward(call, e.node)
-        except NotMadeError as e:
-            return forward_or(call, e.node, lambda: services.downloads.access_url(name, query, here=True))
+        except NotCreatedError as e:
+            return forward_or(call, e.node, lambda: services.downloads.access_url(name, query, local=True))
 
     # A record may be a second old already, in a worker's cache.
     kept = deployment.views.cache - 1
@@ -174,7 +174,7 @@ def handlers(services: Services) -> tuple[dict[str, Handler], Handler]:
             return shown(call, name, here=forwarded_by(call) is not None)
         except ElsewhereError as e:
             return redirect(elsewhere(call, e.node))
-        except NotMadeError as e:
+        except NotCreatedError as e:
             return forward_or(call, e.node, lambda: shown(call, name, here=True))
 
     def shown(call: Call, name: str, here: bool) -> Reply:

@@ -46,7 +46,16 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "gunicorn": ("cli", "server"),
 }
 #: Modules that do no input or output of their own: given the same arguments they answer the same.
-PURE = ("core.errors", "core.model", "core.names", "core.wire", "storage.signing", "routing.pinning", "routing.balancer")
+PURE = (
+    "core.errors",
+    "core.model",
+    "core.names",
+    "core.wire",
+    "storage.signing",
+    "uploads.parts",
+    "routing.pinning",
+    "routing.balancer",
+)
 INPUT_OUTPUT = {"os", "socket", "subprocess", "requests", "urllib3", "minio", "sqlalchemy", "redis", "threading", "flask"}
 
 
