@@ -17,9 +17,10 @@ class Server:
 
     def __init__(self, *behaviours: Behaviour, port: int = 0) -> None:
         self.behaviours = behaviours
-        #: What was received, a request each; bodies are not read.
-        self.requests: list[bytes] = []
         self.connections = 0
+        #: Of these, ended.
+        self.closed = 0
+        self.open: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -35,16 +36,19 @@ class Server:
                 return
             behave = self.behaviours[min(self.connections, len(self.behaviours) - 1)]
             self.connections += 1
+            self.open.append(connection)
             threading.Thread(target=self._serve, args=(connection, behave), daemon=True).start()
 
     def _serve(self, connection: socket.socket, behave: Behaviour) -> None:
         with connection, contextlib.suppress(OSError):
             behave(connection)
+        self.closed += 1
 
     def close(self) -> None:
-        # Wakes the thread that waits for a connection, as closing alone does not.
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+        # Wakes the threads that wait for a connection or a request, as closing alone does not.
+        for waiting in (self.listener, *self.open):
+            with contextlib.suppress(OSError):
+                waiting.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join(5)
 

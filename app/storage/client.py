@@ -33,13 +33,21 @@ _CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location"
 class ConnectionPool(urllib3.PoolManager):
     """Kept connections to one endpoint. Every request to a node, the SDK's own and the presigned ones, is sent here.
 
+    :param endpoint: where all requests go, whatever host their URL names.
     :param node_id: for the metrics; None where the requests are not counted.
     """
 
-    def __init__(self, node_id: str | None, timeout: urllib3.Timeout) -> None:
+    def __init__(self, endpoint: str, timeout: urllib3.Timeout, node_id: str | None) -> None:
         # The SDK's own pool waits 5 minutes and repeats 5 times; here a dead node is left after one wait.
         super().__init__(num_pools=1, maxsize=KEPT, block=False, timeout=timeout, retries=False)
         self._node_id = node_id
+        # Found once: doing so by each request's URL takes longer than signing it.
+        self._pool = self.connection_from_url(endpoint)
+
+    def clear(self) -> None:
+        """Close the kept connections; nothing can be sent after that."""
+        super().clear()
+        self._pool.close()
 
     def urlopen(self, method: str, url: str, redirect: bool = False, **kw: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
         """Send a request.
@@ -53,7 +61,7 @@ class ConnectionPool(urllib3.PoolManager):
         start = time.perf_counter()
         result = ""
         try:
-            response = self._send(method, url, kw)
+            response = self._send(method, url[url.index("/", len("https://")) :], kw)
             result = str(response.status)
         except HTTPError:
             result = "unreachable"
@@ -66,15 +74,15 @@ class ConnectionPool(urllib3.PoolManager):
             raise S3Error.fromxml(response)
         return response
 
-    def _send(self, method: str, url: str, kw: dict[str, Any]) -> urllib3.BaseHTTPResponse:
+    def _send(self, method: str, target: str, kw: dict[str, Any]) -> urllib3.BaseHTTPResponse:
         """Send a request, and once more where its connection was cut before the answer: the server had closed a kept one
         just as it was used, or is gone. Each call of ours may be repeated. Silence is not repeated, nor is a stream."""
         try:
-            return super().urlopen(method, url, redirect=False, **kw)
+            return self._pool.urlopen(method, target, redirect=False, **kw)
         except ProtocolError as e:
             if isinstance(e.args[-1], TimeoutError) or not isinstance(kw.get("body"), bytes | None):
                 raise
-            return super().urlopen(method, url, redirect=False, **kw)
+            return self._pool.urlopen(method, target, redirect=False, **kw)
 
 
 class NodeClient(MultipartClient):
@@ -88,7 +96,7 @@ class NodeClient(MultipartClient):
         if config.access_key is None or config.secret_key is None:
             raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
         parts = urlsplit(endpoint)
-        self.connections = ConnectionPool(config.id if counted else None, timeout)
+        self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None)
         super().__init__(
             endpoint=parts.netloc,
             access_key=config.access_key,

@@ -15,6 +15,7 @@ from app.observability import trail
 from app.storage import client as client_module
 from app.storage.client import NodeClient
 from tests.servers import ANSWER, answers, cut, error, once, server, silent, xml
+from tests.stack import wait_for
 from tests.unit.storage.nodes import config, node
 
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Type: image/png\r\nETag: "e"\r\n\r\n'
@@ -29,8 +30,9 @@ def test_a_connection_is_kept_and_the_region_is_not_asked_for() -> None:
             found = m1.stat("openim/k")
             assert found is not None
             assert (found.size, found.etag, found.content_type) == (12, "e", "image/png")
-        m1.close()
         assert storage.connections == 1
+        m1.close()
+        wait_for("the connection to be closed", lambda: storage.closed == 1)
     assert [request.split(b" HTTP")[0] for request in seen] == [b"HEAD /openim/openim/k"] * 3
 
 
@@ -111,12 +113,12 @@ def test_the_call_is_counted_by_its_name_and_status(monkeypatch: pytest.MonkeyPa
         assert m1.create_upload("k") == "u"
         with pytest.raises(NoSuchUpload):
             m1.list_parts("k", "u")
-        m1.close()
     with pytest.raises(NetworkError):
         m1.stat("k")
     # A probe every second would drown the calls.
     with pytest.raises(NetworkError):
         m1.probe()
+    m1.close()
     assert counted == [
         ("m1", "HEAD", "200"),
         ("m1", "POST uploads", "200"),
