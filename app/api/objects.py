@@ -13,9 +13,9 @@ from app.auth.sealing import Ticket
 from app.core import wire
 from app.core.errors import APIError, ArgsError, NetworkError
 from app.core.names import check_name
-from app.downloads.views import ElsewhereError, NotMadeError
+from app.downloads.views import ElsewhereError, NotCreatedError
 from app.observability import metrics, trail
-from app.uploads import lifecycle
+from app.uploads import parts
 
 objects = Blueprint("objects", __name__)
 
@@ -37,13 +37,13 @@ def authenticate() -> None:
 @objects.post("/object/part_limit")
 def part_limit() -> Response:
     read_json(wire.PartLimitRequest)
-    return success(lifecycle.part_limit())
+    return success(parts.part_limit())
 
 
 @objects.post("/object/part_size")
 def part_size() -> Response:
     body = read_json(wire.PartSizeRequest)
-    return success(wire.PartSize(size=lifecycle.part_size(body.size or 0)))
+    return success(wire.PartSize(size=parts.part_size(body.size or 0)))
 
 
 @objects.post("/object/initiate_multipart_upload")
@@ -113,11 +113,11 @@ def access_url() -> Response:
         return success(downloads.access_url(name, query, g.forwarded_by is not None))
     except ElsewhereError as e:
         return forward(e.node)
-    except NotMadeError as e:
+    except NotCreatedError as e:
         try:
             return forward(e.node)
         except NetworkError:
-            # Better made here than not shown.
+            # Better created here than not shown.
             return success(downloads.access_url(name, query, True))
 
 
@@ -131,15 +131,15 @@ def show_object(_name: str, _instance: str = "") -> Response:
             return _redirect_to_content(name, g.forwarded_by is not None)
         except ElsewhereError as e:
             return redirect_to_instance_of(e.node)
-        except NotMadeError as e:
+        except NotCreatedError as e:
             try:
                 return forward(e.node)
             except NetworkError:
                 return _redirect_to_content(name, True)
 
 
-def _redirect_to_content(name: str, here: bool) -> Response:
-    view = current_services().downloads.view(name, request.args, request.method, here)
+def _redirect_to_content(name: str, local: bool) -> Response:
+    view = current_services().downloads.view(name, request.args, request.method, local)
     return redirect(view.url, view.instead)
 
 

@@ -312,9 +312,9 @@ def peak_mib(pid: int) -> int:
 
 PEAK = """
 import io, resource, struct, subprocess, sys, msgspec
-from app.downloads.thumbnail_format import Wanted
+from app.downloads.thumbnail_format import ThumbnailSpec
 side = int(sys.argv[2])
-data, wanted = open(sys.argv[1], "rb").read(), msgspec.msgpack.encode(Wanted(side, side, sys.argv[3]))
+data, wanted = open(sys.argv[1], "rb").read(), msgspec.msgpack.encode(ThumbnailSpec(side, side, sys.argv[3]))
 frames = b"".join(struct.pack(">I", len(f)) + f for f in (wanted, data)) + struct.pack(">I", 0)
 done = subprocess.run([sys.executable, "-m", "app.downloads.decoder"], input=frames, capture_output=True, timeout=60)
 answer = done.stdout

@@ -50,7 +50,16 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "gevent": ("server",),
 }
 #: Modules that do no input or output of their own (but for their templates): given the same arguments they answer the same.
-PURE = ("core.errors", "core.model", "core.names", "core.wire", "storage.signing", "routing.pinning", "routing.balancer")
+PURE = (
+    "core.errors",
+    "core.model",
+    "core.names",
+    "core.wire",
+    "storage.signing",
+    "uploads.parts",
+    "routing.pinning",
+    "routing.balancer",
+)
 INPUT_OUTPUT = {"os", "socket", "subprocess", "requests", "urllib3", "minio", "sqlalchemy", "redis", "threading", "flask"}
 
 

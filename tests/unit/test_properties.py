@@ -20,7 +20,7 @@ from app.config.load import ConfigError, load, parse
 from app.core import wire
 from app.core.errors import APIError, BodyError
 from app.core.names import MAX_NAME_BYTES, api_address, check_name, object_url
-from app.uploads.lifecycle import MAX_SIZE, part_size
+from app.uploads.parts import MAX_SIZE, part_size
 
 REPO = Path(__file__).resolve().parents[2]
 SEALER = Sealer(["s"])

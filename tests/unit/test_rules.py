@@ -12,7 +12,7 @@ from app.core import wire
 from app.core.errors import APIError, ArgsError, InternalError, NetworkError, NoPermissionError, TokenUnknownError
 from app.core.names import check_name, object_url
 from app.downloads.views import content_disposition
-from app.uploads.lifecycle import MAX_PART_SIZE, MAX_SIZE, MIN_PART_SIZE, part_size
+from app.uploads.parts import MAX_PART_SIZE, MAX_SIZE, MIN_PART_SIZE, part_size
 
 
 @pytest.mark.parametrize("edge", [1, MIN_PART_SIZE, MIN_PART_SIZE * 10000, 1 << 40, MAX_SIZE])

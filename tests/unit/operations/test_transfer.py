@@ -154,8 +154,8 @@ def test_a_source_that_fails_does_not_mark_the_target_down(short: Behaviour) -> 
         target = node(sound.url)
         with pytest.raises(NetworkError, match=r"^MinIO node m1 sent \d+ of 262144 bytes"):
             copy_object(Source(broken.url), target, "k", INFO, UNLIMITED, lambda _: None)
-        assert target.down_since is None
-        target.check_up()
+        assert target.availability.down_since is None
+        target.availability.check()
         target.close()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
+import yaml
 
 from app.auth.sealing import Sealer
-from app.config.models import Instance
+from app.config.load import parse
 from app.core.errors import NetworkError
 from app.routing import forwarding
 from app.routing.forwarding import MARK_HEADER, Answer, Forwarder
@@ -25,7 +27,13 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def forward(*urls: str, forwarder: Forwarder | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-    owners = [Instance(f"i{n}", "m1", "", url) for n, url in enumerate(urls, 1)]
+    document = {
+        "public_url": "http://127.0.0.1:1",
+        "auth": {"secret": "s3cr3t"},
+        "nodes": {"m1": {"endpoint": "http://127.0.0.1:2"}},
+        "instances": {f"i{n}": {"node": "m1", "bind": f"127.0.0.1:{n}", "url": url} for n, url in enumerate(urls, 1)},
+    }
+    owners = list(parse(yaml.safe_dump(document), {}, Path("/base")).instances.values()) if urls else []
     used = forwarder or Forwarder("i9", SEALER, 3)
     return used.forward("m1", owners, "/object/auth_sign", (headers or {}).get, b"{}")
 
