@@ -51,8 +51,8 @@ class _Loader(yaml.SafeLoader):
             if key_node.tag == _NULL_TAG:
                 key_node.tag = _TEXT_TAG
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise _Refused(None, None, "a key must be a text", key_node.start_mark)
+            if not isinstance(key, str) or not key:
+                raise _Refused(None, None, "a key must be a text, and not empty", key_node.start_mark)
             if key in seen:
                 raise _Refused(None, None, f"the key {key!r} is there twice", key_node.start_mark)
             seen.add(key)

@@ -40,17 +40,24 @@ class Preparation:
         """The values of one section; what is not of its keys is handed on as it is."""
         known = model.keys()
         files = {f"{key}_file": key for key, field in known.items() if secret_kind(field)}
-        prepared: dict[str, Any] = {}
-        for key, value in values.items():
-            at = f"{path}.{key}" if path else key
-            if key in files:
-                value, key = self._secret_of_file(value, values.get(files[key]), at), files[key]
-            elif key in known:
-                value = self._value(value, known[key], at)
+        at = f"{path}." if path else ""
+        prepared = {
+            key: self._value(value, known[key], f"{at}{key}") if key in known else value
+            for key, value in values.items()
+            if key not in files
+        }
+        # What is nothing is a default.
+        prepared = {key: value for key, value in prepared.items() if value is not None or key not in known}
+        for file, key in files.items():
+            named = values.get(file)
+            if isinstance(named, str):
+                named = self._expand(named, f"{at}{file}")
+            if named is None or named is NULL or named == "":
+                continue
+            if key in prepared:
+                self.faults.append((f"{at}{file}", f"stands beside {key}: write one of the two"))
             else:
-                prepared[key] = value
-            if value is not None:
-                prepared[key] = value
+                prepared[key] = self._secret_in(named, f"{at}{file}")
         return prepared
 
     def _value(self, value: Any, field: FieldInfo, path: str) -> Any:
@@ -91,20 +98,13 @@ class Preparation:
             self.faults.append((path, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"))
         return UNREAD if missing else expanded
 
-    def _secret_of_file(self, named: Any, beside: Any, path: str) -> Any:
-        key = path.rpartition(".")[2].removesuffix("_file")
-        if named is None or named is NULL or named == "":
-            return None
+    def _secret_in(self, named: Any, path: str) -> str | Unread:
+        if isinstance(named, Unread):
+            return named
         if not isinstance(named, str):
             self.faults.append((path, "must be a string"))
             return UNREAD
-        if beside is not None and beside is not NULL and beside != "":
-            self.faults.append((path, f"stands beside {key}: write one of the two"))
-            return UNREAD
-        expanded = self._expand(named, path)
-        if isinstance(expanded, Unread):
-            return UNREAD
-        file = self._base / expanded
+        file = self._base / named
         try:
             text = file.read_text(encoding="utf-8").strip()
             if file.stat().st_mode & stat.S_IROTH:

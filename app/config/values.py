@@ -141,13 +141,17 @@ def plain_url(path_allowed: bool) -> Callable[[str], str]:
     def check(text: str) -> str:
         try:
             parts = urlsplit(text)
+            port = parts.port
         except ValueError:
-            raise ValueError("is no URL: its host is not readable") from None
+            raise ValueError("is no URL: its host or port cannot be read; a port is from 1 to 65535") from None
+        # Both are left out by urlsplit, and would stay in the text.
+        if re.search(r"[\x00-\x1f\x7f]", text) or text != text.strip():
+            raise ValueError("must not hold control characters, nor spaces around it")
         if parts.scheme not in ("http", "https"):
             raise ValueError("must begin with http:// or https://")
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not hold a user or password")
-        if not parts.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname) or not _port_ok(text, parts.netloc):
+        if not parts.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname) or port == 0:
             raise ValueError("must name a host, and a port from 1 to 65535 where it names one")
         if parts.query or parts.fragment or "?" in text or "#" in text:
             raise ValueError("must not hold a query or fragment")
@@ -159,13 +163,6 @@ def plain_url(path_allowed: bool) -> Callable[[str], str]:
         return text.rstrip("/")
 
     return check
-
-
-def _port_ok(text: str, netloc: str) -> bool:
-    try:
-        return urlsplit(text).port != 0 and not netloc.endswith(":")
-    except ValueError:
-        return False
 
 
 def host_ok(host: str) -> bool:
@@ -196,38 +193,24 @@ def _listen(text: str) -> str:
     return text
 
 
-_NUMBER = r"[0-9]{1,7}(\.[0-9]{1,3})?"
 _SECONDS = r"[1-9][0-9]{0,6}"
 _FLAG = r"true|false"
 #: Options of a URL, and the pattern of what each may be.
 _REDIS_OPTIONS = {
     "db": r"[0-9]{1,5}",
     "protocol": r"2|3",
-    "socket_timeout": _NUMBER,
-    "socket_connect_timeout": _NUMBER,
+    **dict.fromkeys(("socket_timeout", "socket_connect_timeout"), r"[0-9]{1,7}(\.[0-9]{1,3})?"),
     "health_check_interval": _SECONDS,
-    "ssl_ca_certs": r".+",
-    "ssl_certfile": r".+",
-    "ssl_keyfile": r".+",
+    **dict.fromkeys(("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"), r".+"),
     "ssl_cert_reqs": r"none|optional|required",
     "ssl_check_hostname": _FLAG,
 }
 _MYSQL_OPTIONS = {
     "charset": r"utf8mb4|utf8mb3|utf8",
-    "connect_timeout": _SECONDS,
-    "read_timeout": _SECONDS,
-    "write_timeout": _SECONDS,
-    "init_command": r".+",
-    "sql_mode": r".+",
-    "program_name": r".+",
-    "ssl_ca": r".+",
-    "ssl_capath": r".+",
-    "ssl_cert": r".+",
-    "ssl_key": r".+",
-    "ssl_cipher": r".+",
-    "ssl_check_hostname": _FLAG,
-    "ssl_verify_cert": _FLAG,
-    "ssl_verify_identity": _FLAG,
+    **dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), _SECONDS),
+    **dict.fromkeys(("init_command", "sql_mode", "program_name"), r".+"),
+    **dict.fromkeys(("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"), r".+"),
+    **dict.fromkeys(("ssl_check_hostname", "ssl_verify_cert", "ssl_verify_identity"), _FLAG),
 }
 _ENCODE = "in a user and password, # is written %23, @ %40, / %2F, ? %3F, [ %5B, ] %5D, : %3A and % itself %25"
 _URL = re.compile(r"[a-z+]+://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?", re.DOTALL)

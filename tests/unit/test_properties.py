@@ -131,7 +131,7 @@ def assert_faults_are_named(faults: list[tuple[str, str]], document: object) -> 
     assert len({path for path, _ in faults}) == len(faults)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
 def test_documents_that_are_no_deployment(document: dict[str, object]) -> None:
     with pytest.raises(ConfigError) as e:
@@ -144,7 +144,7 @@ def test_documents_that_are_no_deployment(document: dict[str, object]) -> None:
         assert {path for path, _ in e.value.faults} >= {"public_url", "auth", "nodes", "instances"} - set(document)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=200))
 def test_texts_that_are_no_deployment(text: str) -> None:
     with pytest.raises(ConfigError) as e:
@@ -177,7 +177,7 @@ secretive = st.builds(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500, deadline=None)
 @given(sections, keys, json_values | secretive)
 def test_a_deployment_with_any_value_anywhere(section: str, key: str, value: object) -> None:
     """Every fault has its path, and no text of a fault holds a value that may be a secret."""
@@ -196,7 +196,8 @@ def test_a_deployment_with_any_value_anywhere(section: str, key: str, value: obj
         parse(yaml.safe_dump(document), {}, Path("/"))
     except ConfigError as e:
         if e.faults[0][0] == "":
-            assert "surrogate" in e.faults[0][1] or "character" in e.faults[0][1]
+            # JSON has halves of surrogate pairs and empty keys, this file has not.
+            assert re.fullmatch("not YAML: .*(surrogate|character|not empty).*", e.faults[0][1])
         else:
             assert_faults_are_named(e.faults, document)
         # Names of nodes that are not there are shown, so that a mistyped one is seen.

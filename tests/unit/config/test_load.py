@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymysql.connections import Connection
 from redis import Redis
@@ -92,6 +92,8 @@ def test_urls_may_end_in_a_path_where_clients_call_them() -> None:
         ("public_url", "http://h:99999", "port|Port"),
         ("public_url", "http://h:0", "port"),
         ("public_url", "http://h/a b", "path"),
+        ("public_url", "http://h\n;evil", "control"),
+        ("public_url", " http://h", "spaces"),
         ("public_url", ["x"], "string"),
         ("auth.secret", "", "missing|empty"),
         ("auth.secret", {"a": 1}, "string"),
@@ -401,6 +403,7 @@ def test_records_urls_that_would_be_read_otherwise(url: str, says: str) -> None:
 passwords = st.text(st.characters(max_codepoint=255), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(passwords, passwords)
 def test_percent_encoded_passwords_reach_redis_and_mysql(user: str, password: str) -> None:
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
@@ -447,6 +450,10 @@ def test_secrets_in_files_of_their_own(tmp_path: Path) -> None:
     deployment = parse(yaml.safe_dump(document), {}, tmp_path)
     assert deployment.auth.secrets == ("0123 ${X}",)
     assert any("chmod o-r" in warning for warning in deployment.warnings)
+    # Either may come from the environment.
+    for secret, file in (("x", ""), ("", "key")):
+        put(document, "auth", {"secret": "${S:-}", "secret_file": "${F:-}"})
+        assert parse(yaml.safe_dump(document), {"S": secret, "F": file}, tmp_path).auth.secrets == (secret or "0123 ${X}",)
     put(document, "auth", {"secret_file": "key", "secret": "x", "redis_file": "empty"})
     put(document, "records_file", "db")
     put(document, "nodes.m1", {"endpoint": "http://h", "secret_key_file": "nowhere", "access_key_file": ["x"]})

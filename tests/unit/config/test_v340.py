@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 from sqlalchemy.engine import make_url
@@ -181,12 +181,14 @@ def test_passwords_are_the_text_that_v340_used(password: str, quote: str) -> Non
         assert carried_over(f"{quote}{password}{quote}") == [password] * 9
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=255), min_size=1, max_size=30).filter(lambda text: "${" not in text))
 def test_any_password_is_carried_over(password: str) -> None:
     # JSON's strings are YAML's; its writer escapes what YAML would not take as it is.
     assert carried_over(json.dumps(password)) == [password] * 9
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_what_is_written_is_read_back_and_is_text_to_other_readers(text: str) -> None:
     document = {"a": text, "b": [text], "c": {"d": text}}
