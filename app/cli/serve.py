@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,8 @@ from app.cli.options import UserError, config_option, load_config
 from app.compose import check_instance
 from app.config.load import ConfigError
 
+#: The `gunicorn` command, but for the current folder on Python's path: a folder `app` of somebody else's may lie there.
+_GUNICORN = "import sys; sys.path = [p for p in sys.path if p]; from gunicorn.app.wsgiapp import run; run(prog='gunicorn')"
 #: gunicorn's settings, and what it runs.
 _SETTINGS, _TARGET = "python:app.server.gunicorn_conf", "app.server.wsgi:application()"
 
@@ -54,8 +57,10 @@ def serve(
         f"instance {instance} on http://{bind} (reached at {deployment.instances[instance].url}), "
         f"node {node.id} at {node.endpoint}, {count} workers"
     )
+    package = str(Path(__file__).resolve().parents[2])
     environ = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OPENIM_DIRECT_CONFIG": config_file,
         "OPENIM_DIRECT_INSTANCE": instance,
         "OPENIM_DIRECT_LOG": log_form,
@@ -63,7 +68,7 @@ def serve(
     }
     if settings_file is not None:
         environ["OPENIM_DIRECT_SETTINGS"] = settings_file
-    command = [sys.executable, "-m", "gunicorn", "--config", _SETTINGS]
+    command = [sys.executable, "-c", _GUNICORN, "--config", _SETTINGS]
     command += [] if workers is None else ["--workers", str(workers)]
     # In this very process: signals and a supervisor's look at it reach gunicorn.
     sys.stdout.flush()
