@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.auth.tokens import make_token
 from app.cli.options import UserError, load_config
-from app.config.load import Deployment
+from app.config.models import Deployment
 from app.core.unreachable import reason
 from app.operations.client import Client, ClientError
 
