@@ -370,5 +370,5 @@ def test_the_largest_pictures_take_less_than_300_mib(tmp_path: Path, case: str) 
         )
         assert done.returncode == 0, done.stderr
         kind, peak = done.stdout.split()
-        assert kind == "made", done.stdout
+        assert kind == "created", done.stdout
         assert int(peak) < 300, done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
@@ -11,7 +12,7 @@ from app.core.errors import NetworkError
 from app.storage import availability
 from app.storage.availability import Availability
 from app.storage.monitor import Monitor
-from tests.servers import answers, cut, server
+from tests.servers import answers, cut, read_request, server
 from tests.stack import free_port, wait_for
 from tests.unit.storage.nodes import node
 
@@ -130,3 +131,19 @@ def test_while_a_monitor_runs_calls_fail_at_once_until_a_probe_is_answered() -> 
         monitor.stop()
         m1.close()
     assert not m1.availability.watched
+
+
+def test_a_call_that_was_under_way_does_not_speak_for_the_probe() -> None:
+    """It may have been answered before the node went down."""
+
+    def goes_down_meanwhile(connection: socket.socket) -> None:
+        read_request(connection)
+        m1.availability.failed("no answer in time")
+        connection.sendall(HEAD)
+
+    with server(goes_down_meanwhile) as storage:
+        m1 = node(storage.url)
+        m1.availability.watched = True
+        assert m1.stat("k") is not None
+        assert m1.availability.down_since is not None
+        m1.close()
