@@ -11,13 +11,14 @@ import os
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import minio
 import pytest
 import requests
+import yaml
 
-from app.config.load import Secret
-from app.config.models import Node as NodeConfig
+from app.config.load import parse
 from app.core.errors import InternalError
 from app.core.model import ChangedObject, InvalidParts, NoSuchUpload, ObjectInfo
 from app.storage.node import Node
@@ -25,8 +26,14 @@ from tests.stack import ACCESS_KEY, PART, SECRET_KEY
 
 
 def node_at(url: str) -> Node:
-    keys = Secret(ACCESS_KEY), Secret(SECRET_KEY)
-    return Node(NodeConfig("m1", (url,), url, f"contract-{os.getpid()}", *keys, "us-east-1", None, False))
+    node = {"endpoint": url, "bucket": f"contract-{os.getpid()}", "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+    document = {
+        "public_url": "http://127.0.0.1:1",
+        "auth": {"secret": "s3cr3t"},
+        "nodes": {"m1": node},
+        "instances": {"i1": {"node": "m1", "bind": "127.0.0.1:2"}},
+    }
+    return Node(parse(yaml.safe_dump(document), {}, Path("/base")).nodes["m1"])
 
 
 def multipart(node: Node) -> None:
