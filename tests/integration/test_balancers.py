@@ -50,7 +50,7 @@ def test_the_cookie_is_set_once_and_beats_the_token(stack: Stack) -> None:
     for n in range(12):
         api = stack.api(user=f"cookie{n}", keep_cookies=True)
         first = api.post("part_limit")
-        assert first.headers["Set-Cookie"].endswith("; Path=/; HttpOnly; SameSite=Lax")
+        assert set(first.headers["Set-Cookie"].split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax"}
         own = api.session.cookies["OPENIM_INSTANCE"]
         assert first.headers["X-OpenIM-Direct-Instance"] == own
         for _ in range(3):
