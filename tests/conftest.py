@@ -5,6 +5,12 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
+from hypothesis import settings
+
+# An example takes as long as the machine and the measuring of coverage let it.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
 
 def pytest_report_header() -> str:
     names = ("flask", "gunicorn", "minio", "sqlalchemy", "msgspec", "pyjwt")

@@ -40,7 +40,7 @@ def create_engine(url: sa.URL, connections: int, run_blocking: RunBlocking | Non
     """
     arguments: dict[str, Any] = {"check_same_thread": False}
     if run_blocking is not None:
-        arguments["factory"] = _connection_class(run_blocking)
+        arguments["factory"] = connection_class(run_blocking)
     # Every call is one statement, so autocommit saves a BEGIN and a COMMIT each.
     engine = sa.create_engine(
         url,
@@ -53,8 +53,7 @@ def create_engine(url: sa.URL, connections: int, run_blocking: RunBlocking | Non
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> sqlite3.Connection:
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
         connection: sqlite3.Connection
         if run_blocking is None:
             connection = sqlite3.connect(*args, **options)
@@ -84,7 +83,7 @@ def _configure(connection: sqlite3.Connection, _: Any) -> None:
     cursor.close()
 
 
-def _connection_class(run_blocking: RunBlocking) -> type[sqlite3.Connection]:
+def connection_class(run_blocking: RunBlocking) -> type[sqlite3.Connection]:
     """A connection whose calls that may wait for a lock or the disk go through `run_blocking`."""
 
     class Cursor(sqlite3.Cursor):

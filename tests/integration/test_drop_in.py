@@ -7,14 +7,19 @@ import hashlib
 import io
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 
+from app.records.bulk import BulkRecords
+from app.records.store import Records
+from app.records.v340_table import LegacyTable
 from tests.databases import MariaDB, Redis
 from tests.stack import (
     API,
@@ -185,6 +190,34 @@ def test_the_old_table_is_never_altered(stack: Stack, mariadb: MariaDB) -> None:
     (row,) = mariadb.execute("SHOW CREATE TABLE object", (), "openIM_v3")
     assert row[1].count("`") == 20
     assert "openim_direct_object" in [t for (t,) in mariadb.execute("SHOW TABLES", (), "openIM_v3")]
+
+
+def test_several_processes_create_our_table_at_once(mariadb: MariaDB) -> None:
+    url = mariadb.create("at_once", object_table=False)
+    all_there = threading.Barrier(8)
+
+    def prepare(_: int) -> None:
+        records = Records(url)
+        all_there.wait()
+        records.prepare()
+        records.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(prepare, range(8)))
+    tables = mariadb.execute("SHOW TABLES", (), "at_once")
+    assert tables == [("openim_direct_object",)]
+
+
+def test_keys_that_old_rows_name(mariadb: MariaDB) -> None:
+    """`expire` keeps their objects."""
+    url = mariadb.create("named_keys")
+    mariadb.execute("INSERT INTO object (name, `key`, size) VALUES ('u1/a', 'k1', 1), ('u1/b', 'k2', 1)", (), "named_keys")
+    records = BulkRecords(url, LegacyTable("m1"))
+    assert records.old_names(["k1", "k3"]) == {"k1"}
+    assert records.old_names([]) == set()
+    # Longer than its key can be: in no row, and no question to the database.
+    assert records.get("n" * 192) is None
+    records.close()
 
 
 def legacy_id(**fields: Any) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.pool import Pool
 
 from app.core.errors import DatabaseError
 from app.records.bulk import BulkRecords
+from app.records.sqlite import connection_class
 from tests.unit.records.test_store import record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -80,6 +81,27 @@ def test_every_blocking_call_runs_elsewhere(tmp_path: Path, elsewhere: Elsewhere
     # One connection reads and one writes; opening and closing a file blocks as well.
     assert elsewhere.called.count(sqlite3.connect) == 2
     assert [f.__name__ for f in elsewhere.called].count("close") == 2
+
+
+def test_what_no_statement_of_ours_does_yet_runs_elsewhere_too(
+    tmp_path: Path, elsewhere: Elsewhere, statements: list[tuple[str, str]]
+) -> None:
+    """Transactions, many rows at once, and rows one by one."""
+    connection = elsewhere(sqlite3.connect, tmp_path / "a.db", check_same_thread=False, factory=connection_class(elsewhere))
+    connection.set_trace_callback(lambda sql: statements.append((sql, threading.current_thread().name)))
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE t (n INTEGER)")
+    cursor.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(6)])
+    connection.commit()
+    cursor.execute("DELETE FROM t")
+    connection.rollback()
+    cursor.execute("SELECT n FROM t ORDER BY n")
+    assert (cursor.fetchone(), cursor.fetchmany(2), next(cursor)) == ((0,), [(1,), (2,)], (3,))
+    assert cursor.fetchall() == [(4,), (5,)]
+    assert cursor.fetchone() is None
+    connection.close()
+    assert {sql.split()[0] for sql, _ in statements} >= {"BEGIN", "INSERT", "COMMIT", "DELETE", "ROLLBACK", "SELECT"}
+    assert {thread.split("_")[0] for _, thread in statements} == {"elsewhere"}
 
 
 def test_without_it_calls_are_direct(tmp_path: Path, statements: list[tuple[str, str]]) -> None:

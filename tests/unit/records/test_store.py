@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -79,6 +80,23 @@ def test_a_locked_database_is_an_error_and_goes_on_afterwards(tmp_path: Path, mo
     records.close()
 
 
+def test_a_new_file_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
+    """Its change to WAL needs it alone, and SQLite does not wait for that by itself."""
+    lock = sqlite3.connect(tmp_path / "records.db", isolation_level=None, check_same_thread=False)
+    lock.execute("CREATE TABLE t (n INTEGER)")
+    lock.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, lock.execute, ["COMMIT"])
+    release.start()
+    records = Records(f"sqlite:///{tmp_path}/records.db")
+    start = time.monotonic()
+    records.put(record("a"))
+    assert time.monotonic() - start > 0.3
+    assert records.get("a") == record("a")
+    release.join()
+    lock.close()
+    records.close()
+
+
 class Flaky:
     """A database that can be switched off, and counts."""
 
@@ -99,6 +117,7 @@ class Flaky:
 def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr("app.records.cache._MOST", 2)
     database = Flaky()
     cache = RecordCache(database)
     assert cache.get("a") is None
@@ -111,6 +130,13 @@ def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.asked == asked
     now += 1.1
     assert cache.get("a") == record("a", size=2)
+    # Two more names: what is known is not kept beyond the most, and comes again from the database.
+    for name in ("c", "d"):
+        database.rows[name] = record(name)
+        assert cache.get(name) == record(name)
+    asked = database.asked
+    assert cache.get("a") == record("a", size=2)
+    assert database.asked == asked + 1
     database.down = True
     now += 200
     assert cache.get("a") == record("a", size=2)
