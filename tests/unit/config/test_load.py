@@ -502,7 +502,7 @@ def test_the_readme_names_every_key() -> None:
     keys = {
         key
         for model in (Deployment, *Section.__subclasses__())
-        for key, field in model.keys().items()
+        for key, field in model.model_fields.items()
         if not field.deprecated
     }
     missing = {key for key in keys if not any(re.search(rf"\b{key}\b", span) for span in documented)}
