@@ -78,7 +78,8 @@ class Reading:
     def _value(self, key: str, value: Any, field: FieldInfo | None) -> Any:
         kind = field and secret_kind(field)
         items = value if isinstance(value, list) else [value]
-        if kind and key != "access_key":  # A user's name, so to say.
+        # An access key is a name, and no secret by itself.
+        if kind and key != "access_key":
             self.holds_secrets |= any(isinstance(i, str) and "${" not in i and kind(i).masked() != i for i in items)
         if isinstance(value, list):
             return [self._expanded(item) for item in value]
