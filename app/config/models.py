@@ -1,7 +1,7 @@
 """The settings of a deployment: each key of instances.yaml, its kind, default, bounds and meaning, once and here.
 
-`docs/configuration.md`, `openim-direct config schema` and every fault's text are made from them. Rules between keys are
-in `rules`.
+`docs/configuration.md`, `openim-direct config schema` and every fault's text are made from them; the text below a key is its
+description. Kinds of values are in `values` and `urls`, rules between keys in `rules`.
 """
 
 from __future__ import annotations
@@ -9,24 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PrivateAttr, model_validator
-from pydantic.config import JsonDict
 
 from app.config.section import Section
-from app.config.values import (
-    URL,
-    Bind,
-    Duration,
-    Flag,
-    Listen,
-    Secret,
-    SecretURL,
-    Text,
-    URLWithPath,
-    Whole,
-    matching,
-    records_url,
-    redis_url,
-)
+from app.config.urls import URL, Bind, Listen, RecordsURL, RedisURL, URLWithPath
+from app.config.values import Duration, Flag, SecretText, SecretURL, Text, Whole, matching
 
 #: The Go SDK's resume code fails under an hour left, so that shorter lives would break every upload with it.
 MIN_UPLOAD_EXPIRE = 2 * 3600
@@ -37,258 +23,200 @@ MAX_REMEMBER = 5
 #: Of nodes and instances: they stand in cookies, URLs and balancer maps.
 ID = r"[A-Za-z0-9_-]{1,32}"
 
+CookieName = Annotated[
+    Text, matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _ (nginx reads $cookie_<name>)")
+]
+Domain = Annotated[Text, matching(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", "must be a host name")]
+FilePath = Annotated[Text, matching(r"[A-Za-z0-9_./@+-]+", "must be a file path of letters, digits and _ . / @ + -")]
+Origin = Annotated[
+    Text,
+    matching(
+        r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "is no origin: write scheme, host and port, such as https://web.example.com"
+    ),
+]
+Bucket = Annotated[
+    Text,
+    matching(
+        r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "must be 3 to 63 lower-case letters, digits, - and . (S3's rule for bucket names)",
+    ),
+]
+Region = Annotated[Text, matching(r"[A-Za-z0-9-]+", "must be letters, digits and -")]
+InstanceURL = Annotated[
+    URL, matching(r"http://.*", "must begin with http://: instances speak plain HTTP, TLS is the balancer's")
+]
+NodeOrAuto = Annotated[
+    Text | None,
+    BeforeValidator(lambda node: None if node == "auto" else node),
+    PlainSerializer(lambda node: node or "auto", return_type=str),
+]
+#: 0 is no limit.
+Limit = Annotated[Whole | None, AfterValidator(lambda number: number or None)]
+
 
 class Auth(Section):
     """Who may call, and how tokens and upload IDs are signed."""
 
-    secret: Secret | None = Field(
-        default=None,
-        description="Signs tokens, as in v3.4.0 (`secret`); upload IDs are sealed under a key derived from it. Required.",
-    )
-    secrets: tuple[Secret, ...] = Field(
-        default=(),
-        description="Instead of `secret`, while it is being changed: a list, the newest first, all of which are taken.",
-    )
-    redis: Annotated[SecretURL | None, AfterValidator(redis_url)] = Field(
-        default=None,
-        description="Redis in which v3.4.0 keeps each token's state (kicked out, gone), which is then checked; `null` "
-        "checks the signature alone. `rediss://` for TLS, with the options `ssl_ca_certs`, `ssl_cert_reqs`, `ssl_certfile`, "
-        "`ssl_keyfile` and `ssl_check_hostname`.",
-        examples=["redis://:password@host:6379/0"],
-    )
-    admins: tuple[Text, ...] = Field(default=(), description="Users who may write any name (v3.4.0: `manager.userID`).")
-    remember: Duration = Field(
-        default=MAX_REMEMBER,
-        ge=0,
-        le=MAX_REMEMBER,
-        description="How long a verified token is taken again without being verified; `0` verifies it each time.",
-    )
+    secret: SecretText | None = None
+    """Signs tokens, as in v3.4.0 (`secret`); upload IDs are sealed under a key derived from it. Required."""
+    secrets: tuple[SecretText, ...] = ()
+    """Instead of `secret`, while it is being changed: a list, the newest first, all of which are taken."""
+    redis: RedisURL | None = Field(default=None, examples=["redis://:password@host:6379/0"])
+    """Redis in which v3.4.0 keeps each token's state (kicked out, gone), which is then checked; `null` checks the signature
+    alone. `rediss://` for TLS, with the options `ssl_ca_certs`, `ssl_cert_reqs`, `ssl_certfile`, `ssl_keyfile` and
+    `ssl_check_hostname`."""
+    admins: tuple[Text, ...] = ()
+    """Users who may write any name (v3.4.0: `manager.userID`)."""
+    remember: Duration = Field(default=MAX_REMEMBER, ge=0, le=MAX_REMEMBER)
+    """How long a verified token is taken again without being verified; `0` verifies it each time."""
 
 
 class Cookie(Section):
     """The instance cookie, which keeps a client on one instance."""
 
-    name: Annotated[
-        Text, matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _ (nginx reads $cookie_<name>)")
-    ] = Field(default="OPENIM_INSTANCE", description="Letters, digits and `_`.")
-    max_age: Duration | None = Field(
-        default=None, ge=1, le=400 * 86400, description="How long browsers keep it; a session by default."
-    )
-    secure: Flag | None = Field(default=None, description="Sent by https alone; by default whether `public_url` is https.")
-    same_site: Literal["Lax", "Strict", "None"] = Field(
-        default="Lax", description="As browsers define it; `None` (sent by other sites' pages too) needs `secure`."
-    )
-    domain: Annotated[Text | None, matching(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", "must be a host name")] = Field(
-        default=None, description="Host name, for a cookie that its subdomains get too.", examples=["im.example.com"]
-    )
-
-
-_PATH = matching(r"[A-Za-z0-9_./@+-]+", "must be a file path of letters, digits and _ . / @ + -")
+    name: CookieName = "OPENIM_INSTANCE"
+    """Letters, digits and `_`."""
+    max_age: Duration | None = Field(default=None, ge=1, le=400 * 86400)
+    """How long browsers keep it; a session by default."""
+    secure: Flag | None = None
+    """Sent by https alone; by default whether `public_url` is https."""
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
+    """As browsers define it; `None` (sent by other sites' pages too) needs `secure`."""
+    domain: Domain | None = Field(default=None, examples=["im.example.com"])
+    """Host name, for a cookie that its subdomains get too."""
 
 
 class Balancer(Section):
     """What the rendered nginx and HAProxy need to know beyond nodes and instances."""
 
-    legacy_api: URL | None = Field(
-        default=None,
-        description="The v3.4.0 API, for all routes but `/object/`; without it they are answered 404.",
-        examples=["http://127.0.0.1:10002"],
-    )
-    listen: Listen | None = Field(
-        default=None,
-        description="Where the balancer listens; the port of `public_url` by default.",
-        examples=["127.0.0.1:8080"],
-    )
-    certificate: Annotated[Text | None, _PATH] = Field(
-        default=None,
-        description="File of the TLS certificate and its chain; needed for an https `public_url` unless `listen` names a "
-        "port behind a TLS proxy. Goes with `certificate_key`.",
-    )
-    certificate_key: Annotated[Text | None, _PATH] = Field(default=None, description="File of the certificate's key.")
+    legacy_api: URL | None = Field(default=None, examples=["http://127.0.0.1:10002"])
+    """The v3.4.0 API, for all routes but `/object/`; without it they are answered 404."""
+    listen: Listen | None = Field(default=None, examples=["127.0.0.1:8080"])
+    """Where the balancer listens; the port of `public_url` by default."""
+    certificate: FilePath | None = None
+    """File of the TLS certificate and its chain; needed for an https `public_url` unless `listen` names a port behind a TLS
+    proxy. Goes with `certificate_key`."""
+    certificate_key: FilePath | None = None
+    """File of the certificate's key."""
 
 
 class Uploads(Section):
     """Uploads under way."""
 
-    expire: Duration = Field(
-        default=86400,
-        ge=MIN_UPLOAD_EXPIRE,
-        le=MAX_UPLOAD_EXPIRE,
-        description="How long an unfinished upload and its signed URLs live.",
-    )
+    expire: Duration = Field(default=86400, ge=MIN_UPLOAD_EXPIRE, le=MAX_UPLOAD_EXPIRE)
+    """How long an unfinished upload and its signed URLs live."""
 
 
 class Views(Section):
     """Downloads."""
 
-    cache: Duration = Field(
-        default=5,
-        ge=0,
-        le=60,
-        description="Within how long a name that is uploaded again shows its new content; balancers answer hot views from "
-        "their cache meanwhile; `0` asks at each view.",
-    )
+    cache: Duration = Field(default=5, ge=0, le=60)
+    """Within how long a name that is uploaded again shows its new content; balancers answer hot views from their cache
+    meanwhile; `0` asks at each view."""
 
 
 class Legacy(Section):
     """What a v3.4.0 deployment left behind."""
 
-    table: Flag = Field(
-        default=False,
-        description="Whether names that are not in our records are looked for in v3.4.0's table `object` (never altered), "
-        "v3.4.0's content is known, and its multipart upload IDs are honoured; `records` is then v3.4.0's database.",
-    )
-    node: Annotated[
-        Text | None,
-        BeforeValidator(lambda node: None if node == "auto" else node),
-        PlainSerializer(lambda node: node or "auto", return_type=str),
-    ] = Field(
-        default=None,
-        description="The node that holds v3.4.0's objects; `auto` asks each node once for each object, and remembers.",
-    )
-    mirror: Flag = Field(
-        default=False,
-        description="Whether new records are written to v3.4.0's table too, so that going back keeps them; what does not "
-        "fit (191 characters, a name that it takes for another's) is logged. Needs `table`.",
-    )
-
-
-_UNLIMITED = AfterValidator(lambda number: number or None)
+    table: Flag = False
+    """Whether names that are not in our records are looked for in v3.4.0's table `object` (never altered), v3.4.0's content
+    is known, and its multipart upload IDs are honoured; `records` is then v3.4.0's database."""
+    node: NodeOrAuto = None
+    """The node that holds v3.4.0's objects; `auto` asks each node once for each object, and remembers."""
+    mirror: Flag = False
+    """Whether new records are written to v3.4.0's table too, so that going back keeps them; what does not fit (191
+    characters, a name that it takes for another's) is logged. Needs `table`."""
 
 
 class Limits(Section):
     """What one user may begin; counted in Redis where there is one, else by each worker for itself."""
 
-    uploads_per_hour: Annotated[Whole | None, _UNLIMITED] = Field(
-        default=None,
-        ge=0,
-        le=10**9,
-        description="Uploads that one user may begin in an hour; no limit by default, or by `0`.",
-    )
-    bytes_per_hour: Annotated[Whole | None, _UNLIMITED] = Field(
-        default=None,
-        ge=0,
-        le=2**62,
-        description="Bytes of these uploads; no limit by default, or by `0`.",
-    )
-
-
-_ORIGIN = matching(
-    r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "is no origin: write scheme, host and port, such as https://web.example.com"
-)
+    uploads_per_hour: Limit = Field(default=None, ge=0, le=10**9)
+    """Uploads that one user may begin in an hour; no limit by default, or by `0`."""
+    bytes_per_hour: Limit = Field(default=None, ge=0, le=2**62)
+    """Bytes of these uploads; no limit by default, or by `0`."""
 
 
 class CORS(Section):
     """Pages of other origins in browsers."""
 
-    origins: tuple[Annotated[Text, _ORIGIN], ...] = Field(
-        default=(),
-        description="Origins whose scripts may send cookies along; all others get v3.4.0's answer, without credentials.",
-        examples=["https://web.example.com"],
-    )
+    origins: tuple[Origin, ...] = Field(default=(), examples=["https://web.example.com"])
+    """Origins whose scripts may send cookies along; all others get v3.4.0's answer, without credentials."""
 
 
 class Server(Section):
     """The processes of an instance."""
 
-    workers: Whole = Field(
-        default=2, ge=1, le=64, description="Processes of an instance; one for each core that MinIO and nginx leave."
-    )
-    connections: Whole = Field(
-        default=1000,
-        ge=10,
-        le=10_000,
-        description="Connections that one worker holds open at once; more wait in the kernel's queue.",
-    )
-    views: Whole = Field(
-        default=8,
-        ge=1,
-        le=256,
-        description="Views that one worker answers at once; more wait, so that a chat list full of thumbnails does not "
-        "keep an upload waiting.",
-    )
-    old_threads: Whole | None = Field(
-        default=None, alias="threads", ge=1, le=256, exclude=True, deprecated=True, description="Has no meaning any more."
-    )
+    workers: Whole = Field(default=2, ge=1, le=64)
+    """Processes of an instance; one for each core that MinIO and nginx leave."""
+    connections: Whole = Field(default=1000, ge=10, le=10_000)
+    """Connections that one worker holds open at once; more wait in the kernel's queue."""
+    views: Whole = Field(default=8, ge=1, le=256)
+    """Views that one worker answers at once; more wait, so that a chat list full of thumbnails does not keep an upload
+    waiting."""
+    threads: Whole | None = Field(default=None, ge=1, le=256, exclude=True, deprecated=True)
+    """Has no meaning any more."""
 
 
-class Node(Section):
+class Entry(Section):
+    """One of several, by its ID."""
+
+    _id: str = PrivateAttr("")
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+
+class Node(Entry):
     """A MinIO node, or a cluster of several that hold the same objects."""
 
-    endpoint: URL = Field(default="", description="As instances reach it. Required.", examples=["http://10.0.0.1:9000"])
-    endpoints: tuple[URL, ...] = Field(
-        default=(), description="Instead of `endpoint`: a list, of one MinIO cluster; calls go to one that answers."
-    )
-    sign_endpoint: URLWithPath = Field(
-        default="",
-        description="As clients reach it; may end in a path that the balancer strips; `endpoint` by default.",
-        examples=["http://host/s3/m1"],
-    )
-    bucket: Annotated[
-        Text,
-        matching(
-            r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
-            "must be 3 to 63 lower-case letters, digits, - and . (S3's rule for bucket names)",
-        ),
-    ] = Field(default="openim", description="A missing one is created.")
-    region: Annotated[Text, matching(r"[A-Za-z0-9-]+", "must be letters, digits and -")] = Field(
-        default="us-east-1", description="As the node is configured; it stands in every signature."
-    )
-    access_key: Secret | None = Field(
-        default=None, description="Goes with `secret_key`; a file without both redirects to the node's own instance."
-    )
-    secret_key: Secret | None = Field(default=None, description="Goes with `access_key`.")
-    session_token: Secret | None = Field(default=None, description="Of temporary credentials (v3.4.0: `sessionToken`).")
-    public_read: Flag = Field(
-        default=False, description="Whether everyone may read the bucket, and views are not signed (v3.4.0: `publicRead`)."
-    )
-    drain: Flag = Field(
-        default=False, description="Whether no new uploads come to it: its objects are on their way to another node."
-    )
-    _id: str = PrivateAttr("")
-
-    @property
-    def id(self) -> str:
-        return self._id
+    endpoint: URL = Field(default="", examples=["http://10.0.0.1:9000"])
+    """As instances reach it. Required."""
+    endpoints: tuple[URL, ...] = ()
+    """Instead of `endpoint`: a list, of one MinIO cluster; calls go to one that answers."""
+    sign_endpoint: URLWithPath = Field(default="", examples=["http://host/s3/m1"])
+    """As clients reach it; may end in a path that the balancer strips; `endpoint` by default."""
+    bucket: Bucket = "openim"
+    """A missing one is created."""
+    region: Region = "us-east-1"
+    """As the node is configured; it stands in every signature."""
+    access_key: SecretText | None = None
+    """Goes with `secret_key`; a file without both redirects to the node's own instance."""
+    secret_key: SecretText | None = None
+    """Goes with `access_key`."""
+    session_token: SecretText | None = None
+    """Of temporary credentials (v3.4.0: `sessionToken`)."""
+    public_read: Flag = False
+    """Whether everyone may read the bucket, and views are not signed (v3.4.0: `publicRead`)."""
+    drain: Flag = False
+    """Whether no new uploads come to it: its objects are on their way to another node."""
 
 
-class Instance(Section):
+class Instance(Entry):
     """A server of this program."""
 
-    node: Text = Field(description="ID of its own node.", examples=["m1"])
-    bind: Bind = Field(description="Where it listens.", examples=["127.0.0.1:10011"])
-    url: Annotated[
-        URL, matching(r"http://.*", "must begin with http://: instances speak plain HTTP, TLS is the balancer's")
-    ] = Field(default="", description="As the balancer and other instances reach it; `http://<bind>` by default.")
-    _id: str = PrivateAttr("")
-
-    @property
-    def id(self) -> str:
-        return self._id
-
-
-_BY_ID: JsonDict = {"minProperties": 1, "propertyNames": {"pattern": f"^{ID}$"}}
+    node: Text = Field(examples=["m1"])
+    """ID of its own node."""
+    bind: Bind = Field(examples=["127.0.0.1:10011"])
+    """Where it listens."""
+    url: InstanceURL = ""
+    """As the balancer and other instances reach it; `http://<bind>` by default."""
 
 
 class Deployment(Section):
     """The same file on every instance."""
 
-    public_url: URLWithPath = Field(
-        description="The balancer as clients call it (v3.4.0: `object.apiURL`); may end in a path, which returned URLs "
-        "keep.",
-        examples=["https://im.example.com"],
+    public_url: URLWithPath = Field(examples=["https://im.example.com"])
+    """The balancer as clients call it (v3.4.0: `object.apiURL`); may end in a path, which returned URLs keep."""
+    urls: Literal["name", "instance"] = "name"
+    """`name`: returned URLs are `/object/...`; `instance`: `/i/<instance>/object/...`, for balancers that route by path
+    alone; both kinds always resolve."""
+    records: RecordsURL = Field(
+        default=SecretURL("sqlite:///data/records.db"), examples=["mysql+pymysql://user:password@host:3306/database"]
     )
-    urls: Literal["name", "instance"] = Field(
-        default="name",
-        description="`name`: returned URLs are `/object/...`; `instance`: `/i/<instance>/object/...`, for balancers that "
-        "route by path alone; both kinds always resolve.",
-    )
-    records: Annotated[SecretURL, AfterValidator(records_url)] = Field(
-        default=SecretURL("sqlite:///data/records.db"),
-        description="Which object each name means: SQLite (a path relative to this file) for instances on one machine, "
-        "else MySQL; all instances share it. Options follow a `?`, such as `ssl_ca=/etc/ssl/mysql.pem`.",
-        examples=["mysql+pymysql://user:password@host:3306/database"],
-    )
+    """Which object each name means: SQLite (a path relative to this file) for instances on one machine, else MySQL; all
+    instances share it. Options follow a `?`, such as `ssl_ca=/etc/ssl/mysql.pem`."""
     auth: Auth
     cookie: Cookie = Cookie()
     balancer: Balancer = Balancer()
@@ -298,8 +226,8 @@ class Deployment(Section):
     limits: Limits = Limits()
     cors: CORS = CORS()
     server: Server = Server()
-    nodes: dict[str, Node] = Field(json_schema_extra=_BY_ID)
-    instances: dict[str, Instance] = Field(json_schema_extra=_BY_ID)
+    nodes: dict[str, Node] = Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": f"^{ID}$"}})
+    instances: dict[str, Instance] = Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": f"^{ID}$"}})
     _warnings: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")

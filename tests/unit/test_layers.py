@@ -31,7 +31,7 @@ RANKS = (
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "flask": ("api",),
     "werkzeug": ("api", "server"),
-    "jinja2": ("api.pages", "routing.balancer"),
+    "jinja2": ("api.pages", "config.describe", "routing.balancer"),
     "PIL": ("downloads.decoder",),
     "pillow_heif": ("downloads.decoder",),
     "rich": ("cli",),

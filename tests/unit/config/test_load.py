@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from app.config.load import ConfigError, load, parse
-from app.config.models import Deployment
+from app.config.models import Deployment, Entry
 from app.config.section import Section
 
 REPO = Path(__file__).resolve().parents[3]
@@ -87,6 +87,8 @@ def test_urls_may_end_in_a_path_where_clients_call_them() -> None:
     [
         ("public_url", "ftp://x", "http://"),
         ("public_url", "http://", "host"),
+        ("public_url", "HTTP://h", "http://"),
+        ("public_url", "http://h:", "port"),
         ("public_url", "http://u:p@h", "password"),
         ("public_url", "http://h/?a=1", "query"),
         ("public_url", "http://h:99999", "port|Port"),
@@ -176,6 +178,9 @@ def test_environment_variables() -> None:
     document = put(good(), "auth.secret", "${SECRET}")
     assert read(document, SECRET="x: [y]").auth.secrets[0] == "x: [y]"
     assert "SECRET is not set" in faults(document)["auth.secret"]
+    both = faults(put(good(), "auth.secret", "${SECRET}${OTHER}"))["auth.secret"]
+    assert "SECRET is not set" in both
+    assert "OTHER is not set" in both
     put(document, "auth.secret", "${SECRET:-def}ault")
     assert read(document).auth.secrets[0] == "default"
     assert read(document, SECRET="").auth.secrets[0] == "default"
@@ -501,8 +506,8 @@ def test_the_readme_names_every_key() -> None:
     documented = set(re.findall(r"`([^`]+)`", section))
     keys = {
         key
-        for model in (Deployment, *Section.__subclasses__())
-        for key, field in model.keys().items()
+        for model in (*Section.__subclasses__(), *Entry.__subclasses__())
+        for key, field in model.model_fields.items()
         if not field.deprecated
     }
     missing = {key for key in keys if not any(re.search(rf"\b{key}\b", span) for span in documented)}
