@@ -1,13 +1,16 @@
-"""`/healthz` and `/readyz`, for the balancer and for people."""
+"""`/healthz` and `/readyz` for the balancer and for people, `/metrics` for Prometheus."""
 
 from __future__ import annotations
 
 import msgspec
 from flask import Blueprint, Response
 
+from app.api.access import is_proxied
 from app.api.request import current_services
+from app.observability.metrics import exposition
 
 health = Blueprint("health", __name__)
+metrics = Blueprint("metrics", __name__)
 
 
 @health.get("/healthz")
@@ -23,3 +26,12 @@ def readyz() -> Response:
     response = Response(msgspec.json.encode(state), 200 if state.ready else 503, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@metrics.get("/metrics")
+def scrape() -> Response:
+    """Answer who reaches the instance itself; never through a balancer."""
+    if is_proxied():
+        return Response("404 page not found", 404, content_type="text/plain")
+    body, content_type = exposition()
+    return Response(body, content_type=content_type)

@@ -14,7 +14,7 @@ from app.core import wire
 from app.core.errors import APIError, ArgsError, NetworkError
 from app.core.names import check_name
 from app.downloads.views import ElsewhereError, NotCreatedError
-from app.observability import metrics, trail
+from app.observability import metrics
 from app.uploads import parts
 
 objects = Blueprint("objects", __name__)
@@ -31,7 +31,7 @@ def authenticate() -> None:
     if not token:
         raise ArgsError("header must have token")
     g.identity = current_services().authenticator.identify(token)
-    trail.set_user(g.identity.user)
+    g.trail.user = g.identity.user
 
 
 @objects.post("/object/part_limit")
@@ -123,7 +123,7 @@ def access_url() -> Response:
 
 @objects.get("/object/<name:_name>")
 @objects.get("/i/<_instance>/object/<name:_name>")
-def show_object(_name: str, _instance: str = "") -> Response:
+def view(_name: str, _instance: str = "") -> Response:
     """Redirect GET or HEAD of a name to the signed URL of its content, or of a thumbnail (`?type=image`)."""
     name = requested_name()
     with current_services().view_slots:

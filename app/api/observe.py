@@ -8,16 +8,13 @@ from typing import Any
 from flask import Flask, Response, g, request
 
 from app.api.services import Services
-from app.core import wire
-from app.observability import metrics, trail
+from app.observability import metrics, request_log, trail
 from app.routing import pinning
 from app.routing.forwarding import MARK_HEADER, PREFIX_HEADER
 
 PIN_HEADER = "X-OpenIM-Direct-Pin"
-_OBJECT = "/object/"
 #: Characters of a path in the log; names have up to 1,024 bytes.
 _MAX_PATH = 300
-_ASIDE = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics"}
 
 
 def register(app: Flask, services: Services) -> None:
@@ -43,22 +40,18 @@ def register(app: Flask, services: Services) -> None:
     def end(_: BaseException | None) -> None:
         seconds = time.perf_counter() - g.started
         trail.end()
-        route = route_of(request.method, request.path)
+        route = route_name()
         metrics.request_ended(route, g.trail.code, g.pin, seconds)
-        if services.request_log is not None and route not in ("health", "metrics"):
-            services.request_log(_entry(services, route, seconds))
+        if request_log.enabled() and route not in ("health", "metrics"):
+            request_log.write(_entry(services, route, seconds))
 
 
-def route_of(method: str, path: str) -> str:
+def route_name() -> str:
     """Return the route's name in metrics and logs: one of few, whatever is requested."""
-    if path.startswith("/i/"):
-        path = path[path.find("/", 3) :]
-    if path.startswith(_OBJECT):
-        if method in ("GET", "HEAD"):
-            return "view"
-        route = path[len(_OBJECT) :]
-        return route if method == "POST" and route in wire.ROUTES else "other"
-    return _ASIDE.get(path) or ("status" if path.startswith("/status") else "other")
+    blueprint, _, view = (request.endpoint or "").partition(".")
+    if blueprint == "objects" and request.method != "OPTIONS":
+        return view
+    return blueprint if blueprint in metrics.ASIDE else "other"
 
 
 def _pin(services: Services) -> str:

@@ -21,6 +21,8 @@ class APIError(Exception):
     get_status = 500
     #: Seconds for a Retry-After header, or None.
     retry_after: int | None = None
+    #: Whether `errDlt` repeats number and name after the cause.
+    numbered = True
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
@@ -28,16 +30,14 @@ class APIError(Exception):
 
     @property
     def err_dlt(self) -> str:
-        """`errDlt` as v3.4.0 writes it: the cause, then number and name."""
-        return f"{self.detail}: {self.code} {self.name}"
+        """`errDlt` as v3.4.0 writes it."""
+        return f"{self.detail}: {self.code} {self.name}" if self.numbered else self.detail
 
 
 class InternalError(APIError):
     """v3.4.0's number for storage errors and for most bad arguments; kept so that clients see what they saw."""
 
-    @property
-    def err_dlt(self) -> str:
-        return self.detail
+    numbered = False
 
 
 class ArgsError(APIError):
@@ -50,10 +50,7 @@ class BodyError(ArgsError):
     """The body is not the JSON that the route takes."""
 
     post_status = 400
-
-    @property
-    def err_dlt(self) -> str:
-        return self.detail
+    numbered = False
 
 
 class BodyTooLarge(BodyError):
@@ -76,13 +73,10 @@ class RecordNotFoundError(APIError):
     code = 1004
     name = "RecordNotFoundError"
     get_status = 404
+    numbered = False
 
     def __init__(self, detail: str = "record not found") -> None:
         super().__init__(detail)
-
-    @property
-    def err_dlt(self) -> str:
-        return self.detail
 
 
 class TokenUnknownError(APIError):

@@ -7,6 +7,7 @@ user, name or key is among them.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import __version__
@@ -29,26 +30,6 @@ ASIDE = ("health", "status", "metrics", "other")
 
 
 class _Collectors:
-    info: Gauge
-    requests: Counter
-    request_seconds: Histogram
-    in_flight: Gauge
-    begun: Counter
-    completed: Counter
-    deduplicated: Counter
-    failed: Counter
-    upload_bytes: Counter
-    crashes: Counter
-    node_up: Gauge
-    node_latency: Gauge
-    probe_seconds: Histogram
-    storage_calls: Counter
-    storage_seconds: Histogram
-    forwards: Counter
-    records_calls: Counter
-    records_seconds: Histogram
-    thumbnails: Counter
-
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -64,7 +45,9 @@ class _Collectors:
             return Gauge(f"openim_direct_{name}", text, labels, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
         self.info = gauge("info", "The instance, its node and its version.", "livemax", "instance_id", "node", "version")
-        self.requests = counter("requests", "Requests by errCode and by what kept the client here.", *_REQUEST_LABELS)
+        self.requests = counter(
+            "requests", "Requests by errCode and by what kept the client here.", "route", "err_code", "pin"
+        )
         self.request_seconds = histogram("request_seconds", "Time to answer.", "route")
         self.in_flight = gauge("requests_in_flight", "Requests that are being answered.", "livesum")
         self.begun = counter("uploads_begun", "Uploads initiated, but for content that was there already.")
@@ -84,7 +67,6 @@ class _Collectors:
         self.thumbnails = counter("thumbnails", "Thumbnails asked for, by what was shown.", "result")
 
 
-_REQUEST_LABELS = ("route", "err_code", "pin")
 _collectors: _Collectors | None = None
 
 
@@ -177,7 +159,7 @@ def thumbnail(result: str) -> None:
 
 class Sums(NamedTuple):
     counts: Counts
-    #: Requests of the object API by bucket of `BUCKETS`, and one more above the last.
+    #: How many requests of the object API took at most each of `BUCKETS`, and how many there were.
     requests: tuple[int, ...]
     #: Answered probes of the own node, the same way, and the sum of their seconds.
     probes: tuple[int, ...]
@@ -209,35 +191,30 @@ def sums(node: str) -> Sums:
     """
     :param node: whose probes.
     """
-    counts: dict[str, int] = {}
-    requests = dict.fromkeys(_BOUNDS, 0)
-    probes = dict.fromkeys(_BOUNDS, 0)
+    counts: dict[str, int] = defaultdict(int)
+    requests: dict[float, int] = defaultdict(int)
+    probes: dict[float, int] = defaultdict(int)
     probe_seconds = 0.0
-
-    def add(name: str, value: float) -> None:
-        counts[name] = counts.get(name, 0) + int(value)
-
-    families = [] if _collectors is None else _registry(_collectors).collect()
-    for family in families:
+    for family in [] if _collectors is None else _registry(_collectors).collect():
         for sample in family.samples:
             labels, value = sample.labels, sample.value
             name = sample.name.removeprefix("openim_direct_")
             if name in _COUNTED:
-                add(_COUNTED[name], value)
+                counts[_COUNTED[name]] += int(value)
             elif name == "requests_total" and labels["route"] not in ASIDE:
-                add("requests", value)
-                add("views", value if labels["route"] == "view" else 0)
-                add("errors", value if labels["err_code"] in _OURS else 0)
+                counts["requests"] += int(value)
+                counts["views"] += int(value) if labels["route"] == "view" else 0
+                counts["errors"] += int(value) if labels["err_code"] in _OURS else 0
             elif name == "request_seconds_bucket" and labels["route"] not in ASIDE:
                 requests[float(labels["le"])] += int(value)
             elif name == "node_probe_seconds_bucket" and labels["node"] == node:
                 probes[float(labels["le"])] += int(value)
             elif name == "node_probe_seconds_sum" and labels["node"] == node:
                 probe_seconds += value
-    return Sums(Counts(**counts), _each(requests), _each(probes), probe_seconds)
+    bounds = (*BUCKETS, float("inf"))
+    return Sums(Counts(**counts), tuple(requests[b] for b in bounds), tuple(probes[b] for b in bounds), probe_seconds)
 
 
-_BOUNDS = (*BUCKETS, float("inf"))
 _COUNTED = {
     "forwards_total": "forwards",
     "crashes_total": "errors",
@@ -247,27 +224,22 @@ _COUNTED = {
     "uploads_failed_total": "uploads_failed",
     "upload_bytes_total": "upload_bytes",
 }
-
-
 #: Failures that are the deployment's. v3.4.0's 500 is for bad arguments as well, so that it tells nothing.
 _OURS = ("90002", "90004")
 
 
-def _each(cumulative: dict[float, int]) -> tuple[int, ...]:
-    """Prometheus' buckets hold those below as well."""
-    values = [cumulative[bound] for bound in _BOUNDS]
-    return tuple(value - before for value, before in zip(values, [0, *values[:-1]], strict=True))
-
-
 def quantile(counts: tuple[int, ...], share: float) -> float | None:
     """Seconds below which a share of what was counted lies, as Prometheus' histogram_quantile: even within a bucket. None
-    where nothing was counted."""
-    wanted = sum(counts) * share
-    if wanted == 0:
+    where nothing was counted.
+
+    :param counts: as in `Sums`.
+    """
+    rank = counts[-1] * share if counts else 0
+    if rank == 0:
         return None
     below, lower = 0, 0.0
     for count, upper in zip(counts, BUCKETS, strict=False):
-        if count and below + count >= wanted:
-            return lower + (upper - lower) * (wanted - below) / count
-        below, lower = below + count, upper
+        if count >= rank:
+            return lower + (upper - lower) * (rank - below) / (count - below)
+        below, lower = count, upper
     return BUCKETS[-1]

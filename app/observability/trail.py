@@ -35,7 +35,7 @@ _current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 
 
 def begin(operation: str) -> Trail:
-    """Begin the next request of this thread or greenlet."""
+    """Begin the next request of this thread or greenlet; the HTTP layer writes down what it learns of it."""
     trail = Trail(_ODD.sub("_", operation[:MAX_OPERATION]))
     _current.set(trail)
     return trail
@@ -43,26 +43,6 @@ def begin(operation: str) -> Trail:
 
 def end() -> None:
     _current.set(None)
-
-
-def set_user(user: str) -> None:
-    trail = _current.get()
-    if trail is not None:
-        trail.user = user
-
-
-def set_code(code: int) -> None:
-    """Note the errCode of the answer."""
-    trail = _current.get()
-    if trail is not None:
-        trail.code = code
-
-
-def set_forwarded(instance: str) -> None:
-    """Note who answered in this instance's place."""
-    trail = _current.get()
-    if trail is not None:
-        trail.forwarded_to = instance
 
 
 def operation() -> str:

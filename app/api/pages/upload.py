@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.api.pages.render import render
-from app.api.pages.texts import Language, texts
+from app.api.pages.render import TEXTS, render
 
 
-def upload_page(instances: Mapping[str, str], api: str, language: Language, *, nonce: str) -> str:
+def upload_page(instances: Mapping[str, str], api: str, *, language: str, nonce: str) -> str:
     """
     :param instances: ID of each instance to that of its node.
     :param api: what the object API's URLs begin with, as the browser sees it: "" or "/api", say.
     :param nonce: of the Content-Security-Policy, which has to let this page connect to the nodes, and show their pictures.
     """
-    told = {key.removeprefix("js_"): text for key, text in texts(language).items() if key.startswith("js_")}
-    return render(
-        "upload.html",
-        language,
-        nonce=nonce,
-        data={"instances": dict(instances), "api": api.rstrip("/"), "texts": told},
-    )
+    data = {"instances": dict(instances), "api": api.rstrip("/"), "texts": TEXTS[language]["script"]}
+    return render("upload.html", language, nonce=nonce, data=data)
