@@ -47,7 +47,7 @@ def answer_http_exception(error: HTTPException) -> Response:
 
 def answer_crash(error: Exception) -> Response:
     """Log what nobody expected with its stack, and tell the client where to find it, nothing else."""
-    metrics.crashed()
+    metrics.count("crashes")
     operation = g.trail.operation
     log.error("%s %s failed, operationID %r", request.method, request.path[:200], operation, exc_info=error)
     return answer_failure(InternalError(f"internal error; the server's log has it under operationID {operation!r}"))

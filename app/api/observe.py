@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -27,7 +28,7 @@ def register(app: Flask, services: Services) -> None:
         g.forwarded_by = services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
         g.pin = _pin(services)
         g.status = 500
-        metrics.request_began()
+        metrics.count("requests_in_flight")
 
     @app.after_request
     def add_pin(response: Response) -> Response:
@@ -42,8 +43,8 @@ def register(app: Flask, services: Services) -> None:
         trail.end()
         route = route_name()
         metrics.request_ended(route, g.trail.code, g.pin, seconds)
-        if request_log.enabled() and route not in ("health", "metrics"):
-            request_log.write(_entry(services, route, seconds))
+        if request_log.requests.isEnabledFor(logging.INFO) and route not in ("health", "metrics"):
+            request_log.requests.info(request_log.TEXT, _entry(services, route, seconds))
 
 
 def route_name() -> str:

@@ -19,10 +19,6 @@ openapi = Blueprint("openapi", __name__)
 
 @openapi.get("/openapi.json")
 def openapi_json() -> Response:
-    return Response(msgspec.json.encode(describe()), content_type="application/json")
-
-
-def describe() -> dict[str, Any]:
     """Describe the API as OpenAPI 3.1, whose schemas are JSON Schema, as msgspec writes them."""
     document: dict[str, Any] = msgspec.json.decode(_BASE.read_bytes())
     document["info"]["version"] = __version__
@@ -31,7 +27,7 @@ def describe() -> dict[str, Any]:
     document["components"]["schemas"] |= schemas
     for name, request, data in zip(wire.ROUTES, refs[::2], refs[1::2], strict=True):
         document["paths"][f"/object/{name}"] = {"post": _post(name, request, data)}
-    return document
+    return Response(msgspec.json.encode(document), content_type="application/json")
 
 
 def _post(name: str, request: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from app.api.access import COOKIE, admin_of, is_local, may_see
-from app.api.pages.render import TEXTS
-from app.api.pages.status import login_page, status_page
-from app.api.pages.upload import upload_page
+from app.api.pages.render import TEXTS, render
+from app.api.pages.status import status_page
 from app.api.request import current_services, read_body
 from app.auth.sealing import SESSION_MAX_AGE
 from app.status.history import report
@@ -43,7 +42,7 @@ def status_json() -> Response:
 def show_status() -> Response:
     """Show the whole deployment as this instance sees it, and which node holds `?name=`."""
     if not may_see():
-        return _page(partial(login_page, False), 401)
+        return _login(401)
     services = current_services()
     name = request.args.get("name", "")
     record = services.record(name) if name else None
@@ -56,7 +55,7 @@ def log_in() -> Response:
     read_body()
     user = admin_of(request.form.get("token", "").strip())
     if user is None:
-        return _page(partial(login_page, True), 403)
+        return _login(403)
     services = current_services()
     # Relative: this server does not know by which path it is reached.
     response = Response(status=303, headers={"Location": "status"})
@@ -75,17 +74,25 @@ def log_in() -> Response:
 def try_upload() -> Response:
     """Show the page that uploads a file from the browser, step by step."""
     if not may_see():
-        return _page(partial(login_page, False, "../status"), 401)
+        return _login(401, "../status")
     # Nodes by instance, for the page's table of steps.
     nodes = {i.id: i.node for i in current_services().deployment.instances.values()}
-    # Relative to `/status/upload`, whatever stands before that. The page speaks to the nodes, by the URLs that it is given.
-    return _page(partial(upload_page, nodes, ".."), connect="* data: blob:")
+    # The API is relative to `/status/upload`, whatever stands before that. The page speaks to any node, by its signed URLs.
+    return _page(partial(render, "upload.html", instances=nodes, api=".."), connect="* data: blob:")
 
 
 def page_language() -> str:
     """Return the language of ours that the browser likes best; English where it likes none."""
     liked = (tag.lower().split("-")[0] for tag, quality in request.accept_languages if quality > 0)
     return next((language for language in liked if language in TEXTS), "en")
+
+
+def _login(code: int, action: str = "status") -> Response:
+    """
+    :param code: 403 where the token that was sent just now is no administrator's.
+    :param action: the status page, relative to the requested path.
+    """
+    return _page(partial(render, "login.html", refused=code == 403, action=action), code)
 
 
 def _page(write: Callable[..., str], code: int = 200, connect: str = "'self'") -> Response:

@@ -24,6 +24,13 @@ class APIError(Exception):
     #: Whether `errDlt` repeats number and name after the cause.
     numbered = True
 
+    def __init_subclass__(cls, code: int | None = None) -> None:
+        """
+        :param code: of v3.4.0, which calls it as the class is called; None for a case of the error above.
+        """
+        if code is not None:
+            cls.code, cls.name = code, cls.__name__
+
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
@@ -40,9 +47,7 @@ class InternalError(APIError):
     numbered = False
 
 
-class ArgsError(APIError):
-    code = 1001
-    name = "ArgsError"
+class ArgsError(APIError, code=1001):
     get_status = 400
 
 
@@ -63,15 +68,11 @@ class BodyIncomplete(BodyError):
     post_status = 408
 
 
-class NoPermissionError(APIError):
-    code = 1002
-    name = "NoPermissionError"
+class NoPermissionError(APIError, code=1002):
     get_status = 403
 
 
-class RecordNotFoundError(APIError):
-    code = 1004
-    name = "RecordNotFoundError"
+class RecordNotFoundError(APIError, code=1004):
     get_status = 404
     numbered = False
 
@@ -79,19 +80,16 @@ class RecordNotFoundError(APIError):
         super().__init__(detail)
 
 
-class TokenUnknownError(APIError):
-    code = 1505
-    name = "TokenUnknownError"
+class TokenUnknownError(APIError, code=1505):
+    """The token is malformed, has expired, or was signed with another secret."""
 
 
-class TokenKickedError(APIError):
-    code = 1506
-    name = "TokenKickedError"
+class TokenKickedError(APIError, code=1506):
+    """Redis says that the user has logged in elsewhere."""
 
 
-class TokenNotExistError(APIError):
-    code = 1507
-    name = "TokenNotExistError"
+class TokenNotExistError(APIError, code=1507):
+    """Redis holds no such token."""
 
 
 class ImportFault(Exception):
@@ -106,17 +104,13 @@ class UnavailableError(APIError):
     retry_after = 2
 
 
-class DatabaseError(UnavailableError):
-    code = 90002
-    name = "DatabaseError"
+class DatabaseError(UnavailableError, code=90002):
+    """The records database, or Redis, does not answer."""
 
 
-class NetworkError(UnavailableError):
-    code = 90004
-    name = "NetworkError"
+class NetworkError(UnavailableError, code=90004):
+    """A node or another instance does not answer."""
 
 
-class DataError(APIError):
-    code = 90007
-    name = "DataError"
+class DataError(APIError, code=90007):
     get_status = 400

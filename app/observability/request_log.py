@@ -8,22 +8,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 requests = logging.getLogger("app.requests")
-_TEXT = "%(status)s %(errCode)5s %(ms)8.1f ms  %(method)s %(path)s  %(user)s %(pin)s %(operationID)s"
-
-
-def enabled() -> bool:
-    return requests.isEnabledFor(logging.INFO)
-
-
-def write(entry: Mapping[str, Any]) -> None:
-    """Write the line of a request."""
-    requests.info(_TEXT, entry)
+#: The message of these.
+TEXT = "%(status)s %(errCode)5s %(ms)8.1f ms  %(method)s %(path)s  %(user)s %(pin)s %(operationID)s"
 
 
 class JSONLines(logging.Formatter):
@@ -51,15 +42,11 @@ class JSONLines(logging.Formatter):
 class TextLines(logging.Formatter):
     """Writes a record for people."""
 
-    def __init__(self, instance: str) -> None:
-        super().__init__(f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s")
-        self._instance = instance
-
     def format(self, record: logging.LogRecord) -> str:
         if record.name != requests.name or not isinstance(record.args, dict):
             return super().format(record)
         entry = record.args
-        line = f"{self.formatTime(record, '%H:%M:%S')} {self._instance} {record.getMessage()}"
+        line = f"{self.formatTime(record, '%H:%M:%S')} {entry['instance']} {record.getMessage()}"
         if "forwardedTo" in entry:
             line += f" -> {entry['forwardedTo']}"
         if parts := ", ".join(f"{name[:-3]} {value}" for name, value in entry.items() if name.endswith("_ms")):
@@ -75,7 +62,8 @@ def configure(instance: str, form: str = "auto", log_requests: bool = True) -> N
     """
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler()
-    handler.setFormatter(JSONLines(instance) if as_json else TextLines(instance))
+    text = f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(JSONLines(instance) if as_json else TextLines(text))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     requests.setLevel(logging.INFO if log_requests else logging.WARNING)

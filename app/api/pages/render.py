@@ -23,9 +23,12 @@ def number_text(value: float) -> str:
     return f"{value:.{1 if value >= 10 else 2}f}".rstrip("0").rstrip(".")
 
 
-def _clock_text(seconds: float) -> str:
-    """Write the time of day, UTC."""
-    return time.strftime("%H:%M", time.gmtime(seconds))
+def utc_text(seconds: float, form: str) -> str:
+    """Write a Unix time as `time.strftime` does; nothing where it is beyond what the clock knows."""
+    try:
+        return time.strftime(form, time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 _environment = jinja2.Environment(
@@ -35,7 +38,7 @@ _environment = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters.update(size=size_text, number=number_text, clock=_clock_text, thousands="{:,}".format)
+_environment.filters.update(size=size_text, number=number_text, utc=utc_text, thousands="{:,}".format)
 
 
 def render(template: str, language: str, **values: Any) -> str:

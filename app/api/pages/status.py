@@ -16,15 +16,6 @@ from app.status.overview import Overview
 from app.status.report import HISTORY, Latency, Point, Report
 
 
-class Moment(NamedTuple):
-    """A time, which the page's script shows in the browser's zone."""
-
-    seconds: float
-    text: str
-    iso: str
-    ago: str
-
-
 class Problem(NamedTuple):
     what: str
     #: Unix seconds.
@@ -61,18 +52,10 @@ def status_page(
         plots=_plots(overview, language, now),
         query=query,
         record=record,
-        moment=partial(_moment, now=now, t=t),
+        ago=partial(_ago, now=now, t=t),
         latency_text=_latency_text,
         slowest=_slowest,
     )
-
-
-def login_page(refused: bool, action: str = "status", *, language: str, nonce: str) -> str:
-    """
-    :param refused: the token that was sent just now is no administrator's.
-    :param action: the status page, relative to the path at which this one is shown.
-    """
-    return render("login.html", language, nonce=nonce, refused=refused, action=action)
 
 
 def _problems(overview: Overview, t: dict[str, Any]) -> list[Problem]:
@@ -139,13 +122,8 @@ def _node_line(node_id: str, reports: list[Report]) -> Line:
     return Line(node_id, line)
 
 
-def _moment(seconds: float, now: float, t: dict[str, Any]) -> Moment:
-    try:
-        at = time.gmtime(seconds)
-    except (OverflowError, ValueError, OSError):
-        return Moment(0, str(seconds), "", "")
+def _ago(seconds: float, now: float, t: dict[str, Any]) -> str:
     past = max(0, int(now - seconds))
     units = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
     length, unit = next((length, unit) for length, unit in units if past >= 2 * length or length == 1)
-    ago = t["ago"].format(time=t[unit].format(n=past // length))
-    return Moment(seconds, time.strftime("%Y-%m-%d %H:%M:%S UTC", at), time.strftime("%Y-%m-%dT%H:%M:%SZ", at), ago)
+    return str(t["ago"].format(time=t[unit].format(n=past // length)))

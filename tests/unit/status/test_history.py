@@ -123,7 +123,7 @@ ENTRY: dict[str, Any] = {
 
 def line_of_a_request(formatter: logging.Formatter, caplog: pytest.LogCaptureFixture) -> str:
     with caplog.at_level(logging.INFO):
-        request_log.write(ENTRY)
+        request_log.requests.info(request_log.TEXT, ENTRY)
     (record,) = caplog.records
     line = formatter.format(record)
     assert "\n" not in line
@@ -140,7 +140,7 @@ def test_a_request_is_one_line_of_json(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_a_request_is_one_line_of_text(caplog: pytest.LogCaptureFixture) -> None:
-    line = line_of_a_request(request_log.TextLines("i1"), caplog)
+    line = line_of_a_request(request_log.TextLines(), caplog)
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d i1 302     0      1\.5 ms  GET /object/\?\?\]0;x\?  u\?\[31m\?1 hash op -> i2 \(storage 1\.0\)",
         line,
@@ -153,8 +153,7 @@ def test_requests_are_logged_or_not(options: tuple[Any, ...]) -> None:
     script = f"""
 from app.observability import request_log
 request_log.configure("i1", *{options!r})
-if request_log.enabled():
-    request_log.write({ENTRY!r})
+request_log.requests.info(request_log.TEXT, {ENTRY!r})
 import logging
 logging.getLogger("app.x").info("started")
 """
@@ -165,21 +164,16 @@ logging.getLogger("app.x").info("started")
     assert "started" in lines[-1]
 
 
-@pytest.mark.parametrize("form", [request_log.JSONLines, request_log.TextLines])
-def test_other_lines_have_their_stack(form: Callable[[str], logging.Formatter]) -> None:
+def test_other_lines_are_json_with_their_stack() -> None:
     try:
         raise ValueError("a\nb")
     except ValueError:
         record = logging.LogRecord("app.x", logging.ERROR, __file__, 1, "failed: %s", ("why\nnot",), sys.exc_info())
-    text = form("i1").format(record)
-    if form is request_log.JSONLines:
-        assert "\n" not in text
-        told = json.loads(text)
-        assert (told["instance"], told["level"], told["message"]) == ("i1", "ERROR", "failed: why\nnot")
-        assert "ValueError" in told["stack"]
-    else:
-        assert "i1 ERROR app.x: failed: why" in text
-        assert "ValueError" in text
+    text = request_log.JSONLines("i1").format(record)
+    assert "\n" not in text
+    told = json.loads(text)
+    assert (told["instance"], told["level"], told["message"]) == ("i1", "ERROR", "failed: why\nnot")
+    assert "ValueError" in told["stack"]
 
 
 def test_nothing_is_counted_by_commands() -> None:
