@@ -23,9 +23,8 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Answer 200 where the own node answers, else 503 with the node, since when, and why."""
     state = current_services().monitor.readiness()
-    response = Response(msgspec.json.encode(state), 200 if state.ready else 503, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    code = 200 if state.ready else 503
+    return Response(msgspec.json.encode(state), code, {"Cache-Control": "no-store"}, content_type="application/json")
 
 
 @metrics.get("/metrics")

@@ -124,9 +124,9 @@ def view(_name: str, _instance: str = "") -> Response:
 
 
 def _show(answer: Callable[[bool], Response]) -> Response:
-    """Have the node's own instance create a thumbnail that is not there yet.
+    """Answer with an object's URL; a thumbnail that does not exist yet is best created by the node's own instance.
 
-    :param answer: answers here; with True it creates the thumbnail, whose node it is.
+    :param answer: answers by this instance; with True it creates the thumbnail wherever it lies.
     """
     try:
         return answer(g.forwarded_by is not None)

@@ -13,7 +13,6 @@ from app.observability import metrics, request_log, trail
 from app.routing import pinning
 from app.routing.forwarding import MARK_HEADER, PREFIX_HEADER
 
-PIN_HEADER = "X-OpenIM-Direct-Pin"
 #: Characters of a path in the log; names have up to 1,024 bytes.
 _MAX_PATH = 300
 
@@ -34,7 +33,7 @@ def register(app: Flask, services: Services) -> None:
     def add_pin(response: Response) -> Response:
         g.status = response.status_code
         if request.method == "POST":
-            response.headers[PIN_HEADER] = g.pin
+            response.headers["X-OpenIM-Direct-Pin"] = g.pin
         return response
 
     @app.teardown_request
@@ -72,7 +71,8 @@ def _pin(services: Services) -> str:
 
 def _entry(services: Services, route: str, seconds: float) -> dict[str, Any]:
     """Return the request's line in the log."""
-    entry: dict[str, Any] = {
+    others = {"forwardedBy": g.forwarded_by, "forwardedTo": g.trail.forwarded_to}
+    return {
         "instance": services.instance.id,
         "node": services.instance.node,
         "operationID": g.trail.operation,
@@ -85,9 +85,5 @@ def _entry(services: Services, route: str, seconds: float) -> dict[str, Any]:
         "pin": g.pin,
         "ms": round(seconds * 1000, 2),
         **{f"{part}_ms": round(spent * 1000, 2) for part, spent in g.trail.parts.items()},
+        **{name: instance for name, instance in others.items() if instance},
     }
-    if g.forwarded_by is not None:
-        entry["forwardedBy"] = g.forwarded_by
-    if g.trail.forwarded_to:
-        entry["forwardedTo"] = g.trail.forwarded_to
-    return entry

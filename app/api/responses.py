@@ -79,8 +79,7 @@ def forward(*node_ids: str) -> Response:
     response = Response(answer.body, answer.status)
     del response.headers["Content-Type"]
     response.headers["X-OpenIM-Direct-Forwarded-To"] = answer.instance
-    for name, value in answer.headers:
-        response.headers.add(name, value)
+    response.headers.extend(answer.headers)
     return response
 
 

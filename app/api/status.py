@@ -101,8 +101,7 @@ def _page(write: Callable[..., str], code: int = 200, connect: str = "'self'") -
     :param connect: what the page may read and show, as the Content-Security-Policy writes it.
     """
     nonce = secrets.token_urlsafe(16)
-    html = write(language=page_language(), nonce=nonce)
-    response = Response(html, code, content_type="text/html; charset=utf-8")
+    response = Response(write(language=page_language(), nonce=nonce), code, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src {connect}; "
         f"img-src {connect}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

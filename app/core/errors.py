@@ -25,9 +25,7 @@ class APIError(Exception):
     numbered = True
 
     def __init_subclass__(cls, code: int | None = None) -> None:
-        """
-        :param code: of v3.4.0, which calls it as the class is called; None for a case of the error above.
-        """
+        """Take v3.4.0's number, which has the class's name; without one the class is a case of the error above it."""
         if code is not None:
             cls.code, cls.name = code, cls.__name__
 

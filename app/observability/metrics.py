@@ -51,7 +51,7 @@ METRICS: dict[str, tuple[Any, ...]] = {
     "forwards": ("counter", "Requests sent on to an instance of the right node.", "node", "result"),
     "records_calls": ("counter", "Statements sent to the records database.", "call", "result"),
     "records_seconds": ("histogram", "Times of these statements."),
-    "thumbnails": ("counter", "Thumbnails asked for, by what was shown.", "result"),
+    "thumbnails": ("counter", "Thumbnails requested, by what was shown.", "result"),
 }
 
 
@@ -136,10 +136,9 @@ def forwarded(node: str, answered: bool, seconds: float) -> None:
     count("forwards", node, "answered" if answered else "failed")
 
 
-# What it came to, over all workers
-
-
 class Sums(NamedTuple):
+    """What it came to, over all workers."""
+
     counts: Counts
     #: How many requests of the object API took at most each of `BUCKETS`, and how many there were.
     requests: tuple[int, ...]

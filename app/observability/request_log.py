@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 requests = logging.getLogger("app.requests")
-#: The message of these.
 TEXT = "%(status)s %(errCode)5s %(ms)8.1f ms  %(method)s %(path)s  %(user)s %(pin)s %(operationID)s"
 
 

@@ -46,12 +46,10 @@ def end() -> None:
 
 def operation() -> str:
     """Return the current request's operationID, or nothing."""
-    trail = _current.get()
-    return "" if trail is None else trail.operation
+    return trail.operation if (trail := _current.get()) else ""
 
 
 def took(part: str, seconds: float) -> None:
     """Add to the time that the request waited for `storage`, `records` or `forward`."""
-    trail = _current.get()
-    if trail is not None:
+    if trail := _current.get():
         trail.parts[part] = trail.parts.get(part, 0.0) + seconds

@@ -10,8 +10,7 @@ import msgspec
 
 from app.api.pages.render import render
 
-# Units of the SVG; few, so that labels can be read where a phone makes it narrow.
-_WIDTH, _HEIGHT = 420, 210
+# Where the lines are, in the SVG's units; few, so that labels can be read where a phone makes it narrow.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 400, 24, 168
 _TICKS = 4
 #: Steps between time labels, in seconds; the first that gives few enough is taken.
@@ -68,8 +67,6 @@ def line_plot(title: str, unit: str, lines: Sequence[Line], begin: float, end: f
         y=y,
         values=[i * step for i in range(ticks + 1)],
         times=_times(begin, end),
-        width=_WIDTH,
-        height=_HEIGHT,
         left=_LEFT,
         right=_RIGHT,
         top=_TOP,

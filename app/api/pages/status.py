@@ -9,6 +9,8 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import msgspec
+
 from app.api.pages.plot import Line, line_plot
 from app.api.pages.render import TEXTS, number_text, render
 from app.core.model import Record
@@ -75,11 +77,8 @@ def _problems(overview: Overview, t: dict[str, Any]) -> list[Problem]:
 
 def _slowest(reports: list[Report]) -> Latency:
     """The slowest of several instances' views of their node."""
-    seen = [report.node_latency for report in reports]
-    return Latency(
-        max((latency.p50_ms for latency in seen if latency.p50_ms is not None), default=None),
-        max((latency.p99_ms for latency in seen if latency.p99_ms is not None), default=None),
-    )
+    quantiles = zip(*(msgspec.structs.astuple(report.node_latency) for report in reports), strict=True)
+    return Latency(*(max((ms for ms in views if ms is not None), default=None) for views in quantiles))
 
 
 def _latency_text(latency: Latency) -> str:
