@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.api.app import create_app
-from app.api.services import RequestLog, Services
+from app.api.services import Services
 from app.auth.sealing import Sealer
 from app.auth.tokens import Authenticator
 from app.config.load import ConfigError
@@ -24,7 +25,7 @@ from app.records.store import Records
 from app.records.v340_table import LegacyTable
 from app.routing.forwarding import MARK_HEADER, Forwarder
 from app.status.history import History, report
-from app.status.overview import MonitoredNode, Overview, Totals, describe
+from app.status.overview import Overview, Totals, describe, last_probe
 from app.storage.monitor import Monitor
 from app.storage.node import Node
 from app.uploads.forms import Forms
@@ -62,7 +63,6 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
 def create_services(
     deployment: Deployment,
     instance_id: str,
-    request_log: RequestLog | None = None,
     run_blocking: RunBlocking | None = None,
 ) -> Services:
     instance = deployment.instances[instance_id]
@@ -80,10 +80,10 @@ def create_services(
     totals = Totals(records.totals)
 
     def overview() -> Overview:
-        monitored = {m.node_id: MonitoredNode(m) for m in (monitor, *peers)}
+        probes = {m.node_id: partial(last_probe, m) for m in (monitor, *peers)}
         # With a mark, as a forwarded request: it is from one of this deployment's own.
         headers = {MARK_HEADER: sealer.mark_forward(instance.id)}
-        return describe(deployment, monitored, totals.get(), headers, report(monitor, history))
+        return describe(deployment, probes, totals.get(), headers, report(monitor, history))
 
     return Services(
         deployment=deployment,
@@ -108,9 +108,8 @@ def create_services(
         monitor=monitor,
         peers=peers,
         history=history,
-        look=overview,
+        describe=overview,
         record=records.get,
-        request_log=request_log,
         view_slots=threading.BoundedSemaphore(deployment.server.views),
     )
 
@@ -180,22 +179,21 @@ def describe_deployment(deployment: Deployment) -> Overview:
     :raises DatabaseError: the records cannot be read.
     """
     headers = {MARK_HEADER: Sealer(deployment.auth.secrets).mark_forward("status")}
-    return describe(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
+    probes = {node.id: node.probe for node in create_nodes(deployment).values()}
+    return describe(deployment, probes, create_records(deployment).totals(), headers)
 
 
 def create_instance(
     deployment: Deployment,
     instance_id: str,
-    request_log: RequestLog | None = None,
     run_blocking: RunBlocking | None = None,
 ) -> WSGIApplication:
     """Create the WSGI application of one instance, and start its background work.
 
-    :param request_log: takes an entry for each request.
     :param run_blocking: see `Records`.
     """
     metrics.start(instance_id, deployment.instances[instance_id].node)
-    services = create_services(deployment, instance_id, request_log, run_blocking)
+    services = create_services(deployment, instance_id, run_blocking)
     for monitor in (services.monitor, *services.peers):
         monitor.start()
     services.history.start()

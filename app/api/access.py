@@ -40,7 +40,7 @@ def is_local() -> bool:
     """Whether the client is on this machine itself.
 
     Its address does not tell, behind a balancer on the same machine: so nothing that a proxy adds may be there, HTTP/1.0 is
-    nginx's own default, and the name that was asked for must be this machine's (which also keeps out pages of other sites
+    nginx's own default, and the requested host name must be this machine's (which also keeps out pages of other sites
     whose host name was made to resolve to it).
     """
     if is_proxied() or request.environ.get("SERVER_PROTOCOL") != "HTTP/1.1":

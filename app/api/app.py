@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app.api import errors, headers, observe
-from app.api.health import health
+from app.api.health import health, metrics
 from app.api.objects import objects
 from app.api.openapi import openapi
 from app.api.request import EXTENSION, MAX_BODY, NameConverter
@@ -26,6 +26,6 @@ def create_app(services: Services) -> Flask:
     observe.register(app, services)
     headers.register(app, services)
     errors.register(app)
-    for blueprint in (objects, health, openapi, status):
+    for blueprint in (objects, health, metrics, openapi, status):
         app.register_blueprint(blueprint)
     return app

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.api.request import MAX_BODY
 from app.api.responses import JSON
 from app.core import wire
 from app.core.errors import APIError, BodyTooLarge, InternalError
-from app.observability import metrics, trail
+from app.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def register(app: Flask) -> None:
 
 def answer_failure(error: APIError) -> Response:
     """Answer a failure by its number; HTTP 503 says when to try again."""
-    trail.set_code(error.code)
+    g.trail.code = error.code
     if request.method == "POST":
         response = Response(wire.failure(error), error.post_status, content_type=JSON)
     else:
@@ -40,14 +40,14 @@ def answer_http_exception(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         return answer_failure(BodyTooLarge(f"the body is over {MAX_BODY} bytes"))
     if error.code in (404, 405):
-        trail.set_code(404)
+        g.trail.code = 404
         return Response("404 page not found", 404, content_type="text/plain")
     return answer_failure(InternalError(f"HTTP {error.code}: {error.name}"))
 
 
 def answer_crash(error: Exception) -> Response:
     """Log what nobody expected with its stack, and tell the client where to find it, nothing else."""
-    metrics.crashed()
-    operation = trail.operation()
+    metrics.count("crashes")
+    operation = g.trail.operation
     log.error("%s %s failed, operationID %r", request.method, request.path[:200], operation, exc_info=error)
     return answer_failure(InternalError(f"internal error; the server's log has it under operationID {operation!r}"))

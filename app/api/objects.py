@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from flask import Blueprint, Response, g, request
 
 from app.api.request import current_services, read_json, requested_name, returned_api
 from app.api.responses import forward, redirect, redirect_to_instance_of, success
-from app.auth.sealing import Ticket
+from app.auth.sealing import FormTicket, Ticket
 from app.core import wire
 from app.core.errors import APIError, ArgsError, NetworkError
 from app.core.names import check_name
 from app.downloads.views import ElsewhereError, NotCreatedError
-from app.observability import metrics, trail
+from app.observability import metrics
 from app.uploads import parts
 
 objects = Blueprint("objects", __name__)
@@ -31,7 +30,7 @@ def authenticate() -> None:
     if not token:
         raise ArgsError("header must have token")
     g.identity = current_services().authenticator.identify(token)
-    trail.set_user(g.identity.user)
+    g.trail.user = g.identity.user
 
 
 @objects.post("/object/part_limit")
@@ -53,7 +52,7 @@ def initiate_multipart_upload() -> Response:
     if services.drains:
         return forward(*services.nodes_for_uploads)
     initiated = services.uploads.initiate(g.identity, body, returned_api())
-    metrics.upload_begun(initiated.upload is None)
+    metrics.count("uploads_deduplicated" if initiated.upload is None else "uploads_begun")
     return success(initiated)
 
 
@@ -74,11 +73,7 @@ def complete_multipart_upload() -> Response:
     # v3.4.0 looks at the name before the upload ID.
     check_name(body.name or "", g.identity.user, g.identity.is_admin)
     ticket = _open_upload(body.upload_id or "")
-    if ticket.node != services.instance.node:
-        return forward(ticket.node)
-    with _counted(ticket.size):
-        completed = services.uploads.complete(g.identity, ticket, body, returned_api())
-    return success(completed)
+    return _complete(ticket, lambda: services.uploads.complete(g.identity, ticket, body, returned_api()))
 
 
 @objects.post("/object/initiate_form_data")
@@ -88,7 +83,7 @@ def initiate_form_data() -> Response:
     if services.drains:
         return forward(*services.nodes_for_uploads)
     initiated = services.forms.initiate(g.identity, body)
-    metrics.upload_begun(False)
+    metrics.count("uploads_begun")
     return success(initiated)
 
 
@@ -97,50 +92,50 @@ def complete_form_data() -> Response:
     body = read_json(wire.CompleteFormDataRequest)
     services = current_services()
     ticket = services.sealer.open_form(body.id or "")
-    if ticket.node != services.instance.node:
-        return forward(ticket.node)
-    with _counted(ticket.size):
-        completed = services.forms.complete(g.identity, ticket, returned_api())
-    return success(completed)
+    return _complete(ticket, lambda: services.forms.complete(g.identity, ticket, returned_api()))
 
 
 @objects.post("/object/access_url")
 def access_url() -> Response:
     body = read_json(wire.AccessURLRequest)
     downloads = current_services().downloads
-    name, query = body.name or "", body.query or {}
     try:
-        return success(downloads.access_url(name, query, g.forwarded_by is not None))
+        return _show(lambda local: success(downloads.access_url(body.name or "", body.query or {}, local)))
     except ElsewhereError as e:
         return forward(e.node)
+
+
+@objects.get("/object/<name:_name>")
+@objects.get("/i/<_instance>/object/<name:_name>")
+def view(_name: str, _instance: str = "") -> Response:
+    """Redirect GET or HEAD of a name to the signed URL of its content, or of a thumbnail (`?type=image`)."""
+    name = requested_name()
+    services = current_services()
+
+    def to_content(local: bool) -> Response:
+        shown = services.downloads.view(name, request.args, request.method, local)
+        return redirect(shown.url, shown.instead)
+
+    with services.view_slots:
+        try:
+            return _show(to_content)
+        except ElsewhereError as e:
+            return redirect_to_instance_of(e.node)
+
+
+def _show(answer: Callable[[bool], Response]) -> Response:
+    """Answer with an object's URL; a thumbnail that does not exist yet is best created by the node's own instance.
+
+    :param answer: answers by this instance; with True it creates the thumbnail wherever it lies.
+    """
+    try:
+        return answer(g.forwarded_by is not None)
     except NotCreatedError as e:
         try:
             return forward(e.node)
         except NetworkError:
             # Better created here than not shown.
-            return success(downloads.access_url(name, query, True))
-
-
-@objects.get("/object/<name:_name>")
-@objects.get("/i/<_instance>/object/<name:_name>")
-def show_object(_name: str, _instance: str = "") -> Response:
-    """Redirect GET or HEAD of a name to the signed URL of its content, or of a thumbnail (`?type=image`)."""
-    name = requested_name()
-    with current_services().view_slots:
-        try:
-            return _redirect_to_content(name, g.forwarded_by is not None)
-        except ElsewhereError as e:
-            return redirect_to_instance_of(e.node)
-        except NotCreatedError as e:
-            try:
-                return forward(e.node)
-            except NetworkError:
-                return _redirect_to_content(name, True)
-
-
-def _redirect_to_content(name: str, local: bool) -> Response:
-    view = current_services().downloads.view(name, request.args, request.method, local)
-    return redirect(view.url, view.instead)
+            return answer(True)
 
 
 def _open_upload(upload_id: str) -> Ticket:
@@ -153,15 +148,15 @@ def _open_upload(upload_id: str) -> Ticket:
     return services.sealer.open(upload_id)
 
 
-@contextmanager
-def _counted(size: int) -> Iterator[None]:
-    """Count a completion, by how it ends.
-
-    :param size: bytes.
-    """
+def _complete(ticket: Ticket | FormTicket, complete: Callable[[], wire.Completed]) -> Response:
+    """Complete an upload at an instance of its node, and count it by how it ends."""
+    if ticket.node != current_services().instance.node:
+        return forward(ticket.node)
     try:
-        yield
+        completed = complete()
     except APIError as e:
-        metrics.upload_failed(e.name)
+        metrics.count("uploads_failed", e.name)
         raise
-    metrics.upload_completed(size)
+    metrics.count("uploads_completed")
+    metrics.count("upload_bytes", by=ticket.size)
+    return success(completed)

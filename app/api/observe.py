@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from flask import Flask, Response, g, request
 
 from app.api.services import Services
-from app.core import wire
-from app.observability import metrics, trail
+from app.observability import metrics, request_log, trail
 from app.routing import pinning
 from app.routing.forwarding import MARK_HEADER, PREFIX_HEADER
 
-PIN_HEADER = "X-OpenIM-Direct-Pin"
-_OBJECT = "/object/"
 #: Characters of a path in the log; names have up to 1,024 bytes.
 _MAX_PATH = 300
-_ASIDE = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics"}
 
 
 def register(app: Flask, services: Services) -> None:
@@ -30,35 +27,31 @@ def register(app: Flask, services: Services) -> None:
         g.forwarded_by = services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
         g.pin = _pin(services)
         g.status = 500
-        metrics.request_began()
+        metrics.count("requests_in_flight")
 
     @app.after_request
     def add_pin(response: Response) -> Response:
         g.status = response.status_code
         if request.method == "POST":
-            response.headers[PIN_HEADER] = g.pin
+            response.headers["X-OpenIM-Direct-Pin"] = g.pin
         return response
 
     @app.teardown_request
     def end(_: BaseException | None) -> None:
         seconds = time.perf_counter() - g.started
         trail.end()
-        route = route_of(request.method, request.path)
+        route = route_name()
         metrics.request_ended(route, g.trail.code, g.pin, seconds)
-        if services.request_log is not None and route not in ("health", "metrics"):
-            services.request_log(_entry(services, route, seconds))
+        if request_log.requests.isEnabledFor(logging.INFO) and route not in ("health", "metrics"):
+            request_log.requests.info(request_log.TEXT, _entry(services, route, seconds))
 
 
-def route_of(method: str, path: str) -> str:
+def route_name() -> str:
     """Return the route's name in metrics and logs: one of few, whatever is requested."""
-    if path.startswith("/i/"):
-        path = path[path.find("/", 3) :]
-    if path.startswith(_OBJECT):
-        if method in ("GET", "HEAD"):
-            return "view"
-        route = path[len(_OBJECT) :]
-        return route if method == "POST" and route in wire.ROUTES else "other"
-    return _ASIDE.get(path) or ("status" if path.startswith("/status") else "other")
+    blueprint, _, view = (request.endpoint or "").partition(".")
+    if blueprint == "objects" and request.method != "OPTIONS":
+        return view
+    return blueprint if blueprint in metrics.ASIDE else "other"
 
 
 def _pin(services: Services) -> str:
@@ -78,7 +71,8 @@ def _pin(services: Services) -> str:
 
 def _entry(services: Services, route: str, seconds: float) -> dict[str, Any]:
     """Return the request's line in the log."""
-    entry: dict[str, Any] = {
+    others = {"forwardedBy": g.forwarded_by, "forwardedTo": g.trail.forwarded_to}
+    return {
         "instance": services.instance.id,
         "node": services.instance.node,
         "operationID": g.trail.operation,
@@ -91,9 +85,5 @@ def _entry(services: Services, route: str, seconds: float) -> dict[str, Any]:
         "pin": g.pin,
         "ms": round(seconds * 1000, 2),
         **{f"{part}_ms": round(spent * 1000, 2) for part, spent in g.trail.parts.items()},
+        **{name: instance for name, instance in others.items() if instance},
     }
-    if g.forwarded_by is not None:
-        entry["forwardedBy"] = g.forwarded_by
-    if g.trail.forwarded_to:
-        entry["forwardedTo"] = g.trail.forwarded_to
-    return entry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from flask import current_app, request
@@ -13,8 +12,7 @@ from app.api.services import Services
 from app.core import wire
 from app.core.errors import BodyError, BodyIncomplete, RecordNotFoundError
 from app.core.names import api_address, instance_url
-
-RequestT = TypeVar("RequestT")
+from app.core.wire import RequestT
 
 #: Bytes; 10,000 part hashes take 350 KB.
 MAX_BODY = 1 << 20

@@ -9,7 +9,6 @@ from app.api.request import current_services, raw_target, read_body
 from app.core import wire
 from app.core.errors import NetworkError
 from app.core.names import instance_url
-from app.observability import trail
 from app.routing import pinning
 
 JSON = "application/json"
@@ -76,12 +75,11 @@ def forward(*node_ids: str) -> Response:
         read_body(),
         request.method,
     )
-    trail.set_forwarded(answer.instance)
+    g.trail.forwarded_to = answer.instance
     response = Response(answer.body, answer.status)
     del response.headers["Content-Type"]
     response.headers["X-OpenIM-Direct-Forwarded-To"] = answer.instance
-    for name, value in answer.headers:
-        response.headers.add(name, value)
+    response.headers.extend(answer.headers)
     return response
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +19,6 @@ from app.storage.monitor import Monitor
 from app.uploads.forms import Forms
 from app.uploads.lifecycle import Uploads
 from app.uploads.v340_ids import LegacyIDs
-
-RequestLog = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,9 @@ class Services:
     peers: tuple[Monitor, ...]
     history: History
     #: The whole deployment as this instance sees it.
-    look: Callable[[], Overview]
+    describe: Callable[[], Overview]
     #: The record of a name.
     record: Callable[[str], Record | None]
-    #: Takes a log entry for each request; None for no log.
-    request_log: RequestLog | None
     #: Views that this process answers at once; more wait, so that a chat list full of thumbnails does not keep an upload
     #: waiting.
     view_slots: AbstractContextManager[Any]

@@ -1,32 +1,31 @@
-"""`/metrics` for Prometheus; `/status`, `/status.json` and `/status/upload` for operators."""
+"""`/status`, `/status.json` and `/status/upload`, for operators."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
 from flask import Blueprint, Response, request
 
-from app.api.access import COOKIE, admin_of, is_local, is_proxied, may_see
-from app.api.pages.status import login_page, status_page
-from app.api.pages.texts import Language, language
-from app.api.pages.upload import upload_page
+from app.api.access import COOKIE, admin_of, is_local, may_see
+from app.api.pages.render import TEXTS, render
+from app.api.pages.status import status_page
 from app.api.request import current_services, read_body
 from app.auth.sealing import SESSION_MAX_AGE
-from app.observability import metrics
 from app.status.history import report
 
 status = Blueprint("status", __name__)
 
 
-@status.get("/metrics")
-def scrape() -> Response:
-    """Answer who reaches the instance itself; never through a balancer."""
-    if is_proxied():
-        return Response("404 page not found", 404, content_type="text/plain")
-    body, content_type = metrics.exposition()
-    return Response(body, content_type=content_type)
+@status.after_request
+def keep_private(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
 
 
 @status.get("/status.json")
@@ -36,21 +35,18 @@ def status_json() -> Response:
         refusal = '{"error":"for admins: send an admin\'s token in the header `token`, or ask from this machine itself"}\n'
         return Response(refusal, 403, content_type="application/json")
     services = current_services()
-    body = msgspec.json.encode(report(services.monitor, services.history))
-    return _private(Response(body, content_type="application/json"))
+    return Response(msgspec.json.encode(report(services.monitor, services.history)), content_type="application/json")
 
 
 @status.get("/status")
 def show_status() -> Response:
     """Show the whole deployment as this instance sees it, and which node holds `?name=`."""
     if not may_see():
-        return _login(refused=False)
+        return _login(401)
     services = current_services()
     name = request.args.get("name", "")
-    found = services.record(name) if name else None
-    nonce = secrets.token_urlsafe(16)
-    html = status_page(services.look(), services.instance.id, _language(), name, found, nonce=nonce)
-    return _page(html, nonce)
+    record = services.record(name) if name else None
+    return _page(partial(status_page, services.describe(), services.instance.id, name, record))
 
 
 @status.post("/status")
@@ -59,7 +55,7 @@ def log_in() -> Response:
     read_body()
     user = admin_of(request.form.get("token", "").strip())
     if user is None:
-        return _login(refused=True)
+        return _login(403)
     services = current_services()
     # Relative: this server does not know by which path it is reached.
     response = Response(status=303, headers={"Location": "status"})
@@ -71,47 +67,43 @@ def log_in() -> Response:
         secure=urlsplit(services.deployment.public_url).scheme == "https" and not is_local(),
         samesite="Strict",
     )
-    return _private(response)
+    return response
 
 
 @status.get("/status/upload")
 def try_upload() -> Response:
     """Show the page that uploads a file from the browser, step by step."""
     if not may_see():
-        return _login(refused=False, action="../status")
+        return _login(401, "../status")
     # Nodes by instance, for the page's table of steps.
     nodes = {i.id: i.node for i in current_services().deployment.instances.values()}
-    nonce = secrets.token_urlsafe(16)
-    # Relative to `/status/upload`, whatever stands before that.
-    return _page(upload_page(nodes, "..", _language(), nonce=nonce), nonce, everywhere=True)
+    # The API is relative to `/status/upload`, whatever stands before that. The page speaks to any node, by its signed URLs.
+    return _page(partial(render, "upload.html", instances=nodes, api=".."), connect="* data: blob:")
 
 
-def _language() -> Language:
-    return language(request.headers.get("Accept-Language", ""))
+def page_language() -> str:
+    """Return the language of ours that the browser likes best; English where it likes none."""
+    liked = (tag.lower().split("-")[0] for tag, quality in request.accept_languages if quality > 0)
+    return next((language for language in liked if language in TEXTS), "en")
 
 
-def _login(refused: bool, action: str = "status") -> Response:
-    nonce = secrets.token_urlsafe(16)
-    response = _page(login_page(_language(), refused, nonce=nonce, action=action), nonce)
-    response.status_code = 403 if refused else 401
-    return response
-
-
-def _page(html: str, nonce: str, everywhere: bool = False) -> Response:
+def _login(code: int, action: str = "status") -> Response:
     """
-    :param everywhere: the page speaks to the nodes, by the URLs that it is given.
+    :param code: 403 where the token that was sent just now is no administrator's.
+    :param action: the status page, relative to the requested path.
     """
-    where = "* data: blob:" if everywhere else "'self'"
-    response = _private(Response(html, content_type="text/html; charset=utf-8"))
+    return _page(partial(render, "login.html", refused=code == 403, action=action), code)
+
+
+def _page(write: Callable[..., str], code: int = 200, connect: str = "'self'") -> Response:
+    """
+    :param write: writes the page, given its language and nonce.
+    :param connect: what the page may read and show, as the Content-Security-Policy writes it.
+    """
+    nonce = secrets.token_urlsafe(16)
+    response = Response(write(language=page_language(), nonce=nonce), code, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src {where}; "
-        f"img-src {where}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src {connect}; "
+        f"img-src {connect}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-    return response
-
-
-def _private(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
     return response

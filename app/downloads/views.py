@@ -105,9 +105,9 @@ class Downloads:
         try:
             picture = self._thumbnail(record, node, spec, local)
         except DataError:
-            metrics.thumbnail("refused")
+            metrics.count("thumbnails", "refused")
             raise
-        metrics.thumbnail(picture.instead or ("shown" if picture.key else "original"))
+        metrics.count("thumbnails", picture.instead or ("shown" if picture.key else "original"))
         return _sign_picture(record, picture, node, method, expires, at)
 
     def _thumbnail(self, record: Record, node: ViewSigner, spec: ThumbnailSpec, local: bool) -> Picture:

@@ -8,35 +8,34 @@ from __future__ import annotations
 
 import re
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 _ODD = re.compile(r"[^A-Za-z0-9._:-]")
 #: Characters of an operationID that are passed on and logged.
-MAX_OPERATION = 64
+_MAX_OPERATION = 64
 
 
+@dataclass(slots=True)
 class Trail:
     """Holds what one request did."""
 
-    __slots__ = ("code", "forwarded_to", "operation", "parts", "user")
-
-    def __init__(self, operation: str) -> None:
-        #: The client's operationID, as it can stand in a header and in a log line.
-        self.operation = operation
-        self.user = ""
-        #: The answer's errCode.
-        self.code = 0
-        #: The instance that answered in this one's place.
-        self.forwarded_to = ""
-        #: Seconds by what was waited for: `storage`, `records`, `forward`.
-        self.parts: dict[str, float] = {}
+    #: The client's operationID, as it can stand in a header and in a log line.
+    operation: str
+    user: str = ""
+    #: The answer's errCode.
+    code: int = 0
+    #: The instance that answered in this one's place.
+    forwarded_to: str = ""
+    #: Seconds by what was waited for: `storage`, `records`, `forward`.
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 _current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 
 
 def begin(operation: str) -> Trail:
-    """Begin the next request of this thread or greenlet."""
-    trail = Trail(_ODD.sub("_", operation[:MAX_OPERATION]))
+    """Begin the next request of this thread or greenlet; the HTTP layer writes down what it learns of it."""
+    trail = Trail(_ODD.sub("_", operation[:_MAX_OPERATION]))
     _current.set(trail)
     return trail
 
@@ -45,34 +44,12 @@ def end() -> None:
     _current.set(None)
 
 
-def set_user(user: str) -> None:
-    trail = _current.get()
-    if trail is not None:
-        trail.user = user
-
-
-def set_code(code: int) -> None:
-    """Note the errCode of the answer."""
-    trail = _current.get()
-    if trail is not None:
-        trail.code = code
-
-
-def set_forwarded(instance: str) -> None:
-    """Note who answered in this instance's place."""
-    trail = _current.get()
-    if trail is not None:
-        trail.forwarded_to = instance
-
-
 def operation() -> str:
     """Return the current request's operationID, or nothing."""
-    trail = _current.get()
-    return "" if trail is None else trail.operation
+    return trail.operation if (trail := _current.get()) else ""
 
 
 def took(part: str, seconds: float) -> None:
     """Add to the time that the request waited for `storage`, `records` or `forward`."""
-    trail = _current.get()
-    if trail is not None:
+    if trail := _current.get():
         trail.parts[part] = trail.parts.get(part, 0.0) + seconds

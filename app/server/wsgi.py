@@ -47,12 +47,11 @@ def deployment_of_environment() -> tuple[Deployment, str]:
 def application() -> WSGIApplication:
     """Create the instance, in each worker, after the fork: its connections are its own."""
     deployment, instance = deployment_of_environment()
-    form = os.environ.get("OPENIM_DIRECT_LOG") or "auto"
-    request_log.configure(instance, form)
+    log_requests = os.environ.get("OPENIM_DIRECT_REQUEST_LOG") != "off"
+    request_log.configure(instance, os.environ.get("OPENIM_DIRECT_LOG") or "auto", log_requests)
     pool = ThreadPool(THREADS)
 
     def run_blocking(function: Any, *args: Any, **kwargs: Any) -> Any:
         return pool.apply(function, args, kwargs)
 
-    write = None if os.environ.get("OPENIM_DIRECT_REQUEST_LOG") == "off" else request_log.writer(form)
-    return RequestsInFlight(create_instance(deployment, instance, write, run_blocking))
+    return RequestsInFlight(create_instance(deployment, instance, run_blocking))
