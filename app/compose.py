@@ -17,6 +17,7 @@ from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
+from app.operations.checks import Service
 from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
 from app.records.sqlite import RunBlocking
@@ -59,18 +60,23 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
 
 
-def create_services(
+def create_instance(
     deployment: Deployment,
     instance_id: str,
     request_log: RequestLog | None = None,
     run_blocking: RunBlocking | None = None,
-) -> Services:
+) -> WSGIApplication:
+    """Create the WSGI application of one instance, and start its background work.
+
+    :param request_log: takes an entry for each request.
+    :param run_blocking: see `Records`.
+    """
+    metrics.start(instance_id, deployment.instances[instance_id].node)
     instance = deployment.instances[instance_id]
-    nodes = {n.id: Node(n, own=n.id == instance.node) for n in deployment.nodes.values() if n.access_key is not None}
+    nodes = create_nodes(deployment, instance.node)
     own = nodes[instance.node]
     others = {n.id: n for n in nodes.values() if n is not own}
-    legacy = LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
-    records = Records(deployment.records, legacy, deployment.legacy.mirror, run_blocking)
+    records = Records(deployment.records, _legacy_table(deployment), deployment.legacy.mirror, run_blocking)
     redis = _redis(deployment)
     limits = _limits(deployment, redis)
     sealer = Sealer(deployment.auth.secrets)
@@ -85,7 +91,7 @@ def create_services(
         headers = {MARK_HEADER: sealer.mark_forward(instance.id)}
         return describe(deployment, monitored, totals.get(), headers, report(monitor, history))
 
-    return Services(
+    services = Services(
         deployment=deployment,
         instance=instance,
         authenticator=Authenticator(deployment.auth.secrets, deployment.auth.admins, redis, deployment.auth.remember),
@@ -113,6 +119,10 @@ def create_services(
         request_log=request_log,
         view_slots=threading.BoundedSemaphore(deployment.server.views),
     )
+    for one in (monitor, *peers):
+        one.start()
+    history.start()
+    return create_app(services)
 
 
 def _redis(deployment: Deployment) -> RedisStore | None:
@@ -142,36 +152,31 @@ def _pictures(deployment: Deployment) -> Pictures:
     return Pictures(ThumbnailHelper(), waiting)
 
 
-class _ServicesToCheck:
-    """Implements `checks.ServicesToCheck`."""
+def create_nodes(deployment: Deployment, own: str | None = None) -> dict[str, Node]:
+    """Every node that the file holds keys for.
 
-    def __init__(self, records: Records, redis: RedisStore | None) -> None:
-        self._records = records
-        self._redis = redis
-
-    def records(self) -> None:
-        self._records.prepare()
-
-    def legacy_table(self) -> None:
-        self._records.check_legacy()
-
-    def redis(self) -> None:
-        if self._redis is not None:
-            self._redis.ping()
+    :param own: the ID of the instance's own.
+    """
+    return {n.id: Node(n, own=n.id == own) for n in deployment.nodes.values() if n.access_key is not None}
 
 
-def create_nodes(deployment: Deployment) -> dict[str, Node]:
-    """Every node that the file holds keys for."""
-    return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
+def _legacy_table(deployment: Deployment) -> LegacyTable | None:
+    return LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
 
 
 def create_records(deployment: Deployment) -> BulkRecords:
     """For work on all of them."""
-    return BulkRecords(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
+    return BulkRecords(deployment.records, _legacy_table(deployment))
 
 
-def create_services_to_check(deployment: Deployment) -> _ServicesToCheck:
-    return _ServicesToCheck(create_records(deployment), _redis(deployment))
+def create_services_to_check(deployment: Deployment) -> list[Service]:
+    records, redis = create_records(deployment), _redis(deployment)
+    services: list[Service] = [("records", "database", records.prepare)]
+    if deployment.legacy.table:
+        services.append(("records", "v3.4.0's table", records.check_legacy))
+    if redis is not None:
+        services.append(("redis", "login", redis.ping))
+    return services
 
 
 def describe_deployment(deployment: Deployment) -> Overview:
@@ -181,22 +186,3 @@ def describe_deployment(deployment: Deployment) -> Overview:
     """
     headers = {MARK_HEADER: Sealer(deployment.auth.secrets).mark_forward("status")}
     return describe(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
-
-
-def create_instance(
-    deployment: Deployment,
-    instance_id: str,
-    request_log: RequestLog | None = None,
-    run_blocking: RunBlocking | None = None,
-) -> WSGIApplication:
-    """Create the WSGI application of one instance, and start its background work.
-
-    :param request_log: takes an entry for each request.
-    :param run_blocking: see `Records`.
-    """
-    metrics.start(instance_id, deployment.instances[instance_id].node)
-    services = create_services(deployment, instance_id, request_log, run_blocking)
-    for monitor in (services.monitor, *services.peers):
-        monitor.start()
-    services.history.start()
-    return create_app(services)
