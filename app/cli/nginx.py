@@ -12,7 +12,6 @@ import click
 
 from app.cli.options import UserError, config_option, load_config
 from app.routing.balancer import render
-from app.routing.balancer.context import RenderError
 
 
 @click.command()
@@ -32,10 +31,7 @@ def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None)
         raise UserError("--run-dir: a path of letters, digits and _ . / @ + - only, since it goes into nginx's syntax")
     group = grp.getgrgid(0).gr_name if os.geteuid() == 0 else None
     native = (sticky or _sticky()) == "native"
-    try:
-        click.echo(render.nginx(load_config(config_file), full, run_dir, group, native), nl=False)
-    except RenderError as e:
-        raise UserError(str(e)) from None
+    click.echo(render.nginx(load_config(config_file), full, run_dir, group, native), nl=False)
 
 
 #: The first open-source version with `sticky`.
@@ -48,8 +44,8 @@ def _sticky() -> str:
     if binary is None:
         return "map"
     try:
-        told = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=5, check=False).stderr
+        said = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=5, check=False).stderr
     except (OSError, subprocess.TimeoutExpired):
         return "map"
-    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", told)
+    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
     return "native" if version and tuple(map(int, version.groups())) >= _NATIVE_SINCE else "map"

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
 from app.cli.options import UserError
-from app.compose import create_nodes
 from app.config.models import Deployment
+from app.config.models import Node as NodeConfig
 from app.config.values import seconds_of
-from app.core.errors import APIError
 from app.storage.node import Node
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?(?:/s)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
-def node_of(deployment: Deployment, node_id: str, made: dict[str, Node] | None = None) -> Node:
+def node_config(deployment: Deployment, node_id: str) -> NodeConfig:
     """
-    :raises UserError: no such node, or no keys for it.
+    :raises UserError: no such node.
     """
     if node_id not in deployment.nodes:
         raise UserError(f"no such node: {node_id}; nodes are {', '.join(deployment.nodes)}")
-    node = (create_nodes(deployment) if made is None else made).get(node_id)
-    if node is None:
+    return deployment.nodes[node_id]
+
+
+def node_of(deployment: Deployment, node_id: str) -> Node:
+    """
+    :raises UserError: no such node, or no keys for it.
+    """
+    config = node_config(deployment, node_id)
+    if config.access_key is None:
         raise UserError(f"nodes.{node_id} has no access_key and secret_key in this file: run this where it has")
-    return node
+    return Node(config, own=False)
 
 
 def old_node(deployment: Deployment) -> str | None:
@@ -37,24 +40,21 @@ def old_node(deployment: Deployment) -> str | None:
     return (deployment.legacy.node or "") if deployment.legacy.table else None
 
 
-@contextmanager
-def failures() -> Iterator[None]:
-    """A node's or the database's failure in a line, with exit code 1."""
-    try:
-        yield
-    except APIError as e:
-        click.echo(f"Error: {e.detail}", err=True)
-        sys.exit(1)
+def show_some(lines: list[str], count: int = 20) -> None:
+    for line in lines[:count]:
+        click.echo(f"  {line}")
+    if len(lines) > count:
+        click.echo(f"  and {len(lines) - count} more")
 
 
 def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """Bytes of `50MiB`, `10M`, `1g`."""
     if value is None:
         return None
-    found = _SIZE.fullmatch(value.strip())
-    if found is None or float(found[1]) == 0:
+    match = _SIZE.fullmatch(value.strip())
+    if match is None or float(match[1]) == 0:
         raise click.BadParameter(f"{value!r} is no size: write it as 50MiB, 10M or 1G")
-    return float(found[1]) * _UNITS[found[2].lower()]
+    return float(match[1]) * _UNITS[match[2].lower()]
 
 
 def parse_age(_: click.Context, __: click.Parameter, value: str) -> float:

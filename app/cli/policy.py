@@ -6,7 +6,8 @@ import json
 
 import click
 
-from app.cli.options import UserError, config_option, load_config
+from app.cli.nodes import node_config
+from app.cli.options import config_option, load_config
 from app.storage.policy import policy as policy_of
 
 
@@ -23,7 +24,4 @@ def policy(node: str, config_file: str, make_bucket: bool) -> None:
     mc admin user add m1 KEY SECRET
     mc admin policy attach m1 openim-direct --user KEY
     """
-    deployment = load_config(config_file)
-    if node not in deployment.nodes:
-        raise UserError(f"no such node: {node}; nodes are {', '.join(deployment.nodes)}")
-    click.echo(json.dumps(policy_of(deployment.nodes[node], make_bucket), indent=2))
+    click.echo(json.dumps(policy_of(node_config(load_config(config_file), node), make_bucket), indent=2))
