@@ -88,5 +88,5 @@ def purge(node_id: str, config_file: str, dry_run: bool, yes: bool) -> None:
         raise UserError(f"names still mean objects of {node_id}, such as {', '.join(names)}: migrate them first")
     if not dry_run and not yes:
         click.confirm(f"Delete everything under openim/ in {node.bucket} on {node_id}?", abort=True, err=True)
-    objects, size = purge_node(node, dry_run)
-    click.echo(f"{'would delete' if dry_run else 'deleted'} {objects} objects, {size_text(size)}, on {node_id}")
+    done = purge_node(node, dry_run)
+    click.echo(f"{'would delete' if dry_run else 'deleted'} {done.objects} objects, {size_text(done.bytes)}, on {node_id}")

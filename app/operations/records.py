@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 import msgspec
 
-from app.core.model import ObjectInfo, Record
+from app.core.model import Record
+from app.records.bulk import BulkRecords
+from app.storage.node import Node
 
 _PAGE = 500
 
 
-class RecordPages(Protocol):
-    def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]: ...
-    def old_page(self, after: str, count: int) -> list[Record]: ...
-    def absent(self, names: list[str]) -> list[str]: ...
-
-
-class ObjectFinder(Protocol):
-    def stat(self, key: str) -> ObjectInfo | None: ...
-
-
-def each_record(records: RecordPages, node: str | None = None, before: int | None = None) -> Iterator[Record]:
+def each_record(records: BulkRecords, node: str | None = None, before: int | None = None) -> Iterator[Record]:
     """Ours by name, page by page; they may be changed or removed on the way.
 
     :param node: only those on this node.
@@ -34,7 +25,7 @@ def each_record(records: RecordPages, node: str | None = None, before: int | Non
         after = page[-1].name
 
 
-def each_old_row(records: RecordPages, old_node: str | None, nodes: Mapping[str, ObjectFinder]) -> Iterator[Record]:
+def each_old_row(records: BulkRecords, old_node: str | None, nodes: Mapping[str, Node]) -> Iterator[Record]:
     """v3.4.0's rows without a record of ours, of objects that lie on one of `nodes`, with that node.
 
     :param old_node: where all of them lie; empty where each has to be looked for, None where there are none.
@@ -50,5 +41,5 @@ def each_old_row(records: RecordPages, old_node: str | None, nodes: Mapping[str,
         after = page[-1].name
 
 
-def _holder(record: Record, nodes: Mapping[str, ObjectFinder]) -> str | None:
+def _holder(record: Record, nodes: Mapping[str, Node]) -> str | None:
     return next((node_id for node_id, node in nodes.items() if node.stat(record.key) is not None), None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain, islice
-from typing import Protocol
 
 import msgspec
 
 from app.core.errors import APIError
 from app.core.model import Record
-from app.operations.records import ObjectFinder, RecordPages, each_old_row, each_record
+from app.operations.records import each_old_row, each_record
+from app.records.bulk import BulkRecords
+from app.storage.node import Node
 
 _PAGE = 500
 #: Seconds between removing a record and its object: an upload of the same content that just found the record has recorded
@@ -23,25 +24,10 @@ _ONCE, _FORM = "openim/data/once/", "openim/temp/form/"
 _FORM_LIFE = 7 * 86400 + 3600
 
 
-class ObjectRemover(ObjectFinder, Protocol):
-    id: str
-
-    def remove(self, key: str) -> None: ...
-    def abort_upload(self, key: str, upload: str) -> None: ...
-    def unfinished(self) -> list[tuple[str, str, float]]: ...
-    def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]: ...
-
-
-class RecordRemover(RecordPages, Protocol):
-    def old_names(self, keys: list[str]) -> set[str]: ...
-    def remove(self, record: Record) -> bool: ...
-    def needs(self, record: Record) -> bool: ...
-    def known_keys(self, node: str, keys: list[str]) -> set[str]: ...
-
-
-class Expired(msgspec.Struct):
-    #: Names that were removed.
+class Removed(msgspec.Struct):
     names: int = 0
+    #: Multipart uploads that were given up.
+    uploads: int = 0
     objects: int = 0
     #: Bytes of these objects.
     bytes: int = 0
@@ -50,19 +36,19 @@ class Expired(msgspec.Struct):
 
 
 def expire(
-    records: RecordRemover,
-    nodes: Mapping[str, ObjectRemover],
+    records: BulkRecords,
+    nodes: Mapping[str, Node],
     before: int,
     content_type: str | None = None,
     dry_run: bool = False,
-) -> Expired:
+) -> Removed:
     """Remove records created before a time, and the objects that no record needs any more.
 
     :param before: Unix milliseconds.
     :param content_type: only of this type; `image/` and the like stand for all that begin so.
     :raises DatabaseError:
     """
-    done = Expired()
+    done = Removed()
     removed: dict[tuple[str, str], Record] = {}
     for record in each_record(records, before=before):
         if _is_type(record.content_type, content_type) and (dry_run or records.remove(record)):
@@ -96,27 +82,14 @@ def expire(
     return done
 
 
-class Collected(msgspec.Struct):
-    #: Multipart uploads that were given up.
-    uploads: int = 0
-    #: Objects of uploads that were never completed.
-    objects: int = 0
-    bytes: int = 0
-
-
-def collect(records: RecordRemover, node: ObjectRemover, older: float, dry_run: bool = False) -> Collected:
+def collect(records: BulkRecords, node: Node, older: float, dry_run: bool = False) -> Removed:
     """Remove what unfinished uploads left on a node.
 
     :param older: seconds; younger ones may still be finished.
     :raises NetworkError, InternalError, DatabaseError:
     """
     now = time.time()
-    done = Collected()
-    for key, upload, begun in node.unfinished():
-        if begun < now - older and key.startswith("openim/"):
-            done.uploads += 1
-            if not dry_run:
-                node.abort_upload(key, upload)
+    done = Removed(uploads=_abort_uploads(node, now - older, dry_run))
     candidates = (
         (key, size)
         for prefix, age in ((_ONCE, older), (_FORM, max(older, _FORM_LIFE)))
@@ -127,14 +100,11 @@ def collect(records: RecordRemover, node: ObjectRemover, older: float, dry_run: 
         known = records.known_keys(node.id, [key for key, _ in page])
         for key, size in page:
             if key not in known:
-                done.objects += 1
-                done.bytes += size
-                if not dry_run:
-                    node.remove(key)
+                _remove(node, key, size, done, dry_run)
     return done
 
 
-def still_needed(records: RecordPages, node: ObjectRemover, old_node: str | None, count: int = 5) -> list[str]:
+def still_needed(records: BulkRecords, node: Node, old_node: str | None, count: int = 5) -> list[str]:
     """Some names that mean objects of a node.
 
     :param old_node: see `each_old_row`.
@@ -143,20 +113,31 @@ def still_needed(records: RecordPages, node: ObjectRemover, old_node: str | None
     return [record.name for record in islice(needed, count)]
 
 
-def purge(node: ObjectRemover, dry_run: bool = False) -> tuple[int, int]:
-    """Delete every object of this product and of v3.4.0 on a node; objects and bytes.
+def purge(node: Node, dry_run: bool = False) -> Removed:
+    """Delete every object of this product and of v3.4.0 on a node.
 
     :raises NetworkError, InternalError:
     """
-    objects = size = 0
-    for key, upload, _ in node.unfinished():
-        if key.startswith("openim/") and not dry_run:
+    done = Removed(uploads=_abort_uploads(node, time.time(), dry_run))
+    for key, size, _ in node.listing("openim/"):
+        _remove(node, key, size, done, dry_run)
+    return done
+
+
+def _abort_uploads(node: Node, before: float, dry_run: bool) -> int:
+    """Give up unfinished multipart uploads that were begun before a Unix time; how many."""
+    uploads = [(key, upload) for key, upload, begun in node.unfinished() if begun < before and key.startswith("openim/")]
+    if not dry_run:
+        for key, upload in uploads:
             node.abort_upload(key, upload)
-    for key, length, _ in node.listing("openim/"):
-        objects, size = objects + 1, size + length
-        if not dry_run:
-            node.remove(key)
-    return objects, size
+    return len(uploads)
+
+
+def _remove(node: Node, key: str, size: int, done: Removed, dry_run: bool) -> None:
+    if not dry_run:
+        node.remove(key)
+    done.objects += 1
+    done.bytes += size
 
 
 def _is_type(content_type: str, requested: str | None) -> bool:

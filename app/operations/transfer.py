@@ -6,40 +6,14 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
 import msgspec
 
 from app.core.errors import APIError
 from app.core.model import ChangedObject, ObjectInfo, SourceFailed
-from app.storage.transfers import Blocks
-
-
-class Stream(Protocol):
-    """An object's content, as its node sends it: whole, or an error."""
-
-    @property
-    def content_type(self) -> str: ...
-
-    def read(self, count: int = -1, /) -> bytes: ...
-
-
-class SourceNode(Protocol):
-    id: str
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def first_part(self, key: str) -> int: ...
-    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[Stream]: ...
-
-
-class TargetNode(SourceNode, Protocol):
-    def write(
-        self, key: str, body: IO[bytes], length: int, content_type: str, part: tuple[str, int] | None = None
-    ) -> str: ...
-    def create_upload(self, key: str) -> str: ...
-    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
-    def abort_upload(self, key: str, upload: str) -> None: ...
+from app.storage.node import Node
+from app.storage.transfers import Blocks, ObjectStream
 
 
 class Limiter:
@@ -48,7 +22,7 @@ class Limiter:
     :param rate: None for no limit.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None = None) -> None:
         self._rate = rate
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
@@ -66,7 +40,7 @@ class Limiter:
 class _Reader:
     """A stream that shows each block that is read of it."""
 
-    def __init__(self, stream: Stream, on_block: Callable[[bytes], None]) -> None:
+    def __init__(self, stream: ObjectStream, on_block: Callable[[bytes], None]) -> None:
         self._stream, self._on_block = stream, on_block
 
     def read(self, count: int = -1) -> bytes:
@@ -83,8 +57,8 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 def copy_object(
-    source: SourceNode,
-    target: TargetNode,
+    source: Node,
+    target: Node,
     key: str,
     info: ObjectInfo,
     limiter: Limiter,
@@ -129,7 +103,7 @@ def copy_object(
     return Copied(f"{joined}-{len(etags)}", digest.hexdigest())
 
 
-def md5_of(node: SourceNode, key: str, info: ObjectInfo, limiter: Limiter) -> str:
+def md5_of(node: Node, key: str, info: ObjectInfo, limiter: Limiter) -> str:
     """MD5 of an object's whole content, hex, by reading it. Raises as `copy_object`."""
     digest = hashlib.md5(usedforsecurity=False)
     with node.reading(key, info.etag, 0, info.size) as stream:

@@ -8,8 +8,9 @@ from app.config.models import Deployment
 from app.core.errors import UnavailableError
 from app.operations.checks.deployment import check_deployment
 from app.operations.checks.instance import check_instance
-from app.operations.checks.node import NodeToCheck, check_node
+from app.operations.checks.node import check_node
 from app.operations.checks.result import FAULT, OK, WARNING, Check
+from app.storage.node import Node
 
 __all__ = ["FAULT", "OK", "WARNING", "Check", "Service", "run"]
 
@@ -18,7 +19,7 @@ Service = tuple[str, str, Callable[[], object]]
 
 
 def run(
-    deployment: Deployment, nodes: Mapping[str, NodeToCheck], services: Iterable[Service], only: str | None = None
+    deployment: Deployment, nodes: Mapping[str, Node], services: Iterable[Service], only: str | None = None
 ) -> Iterator[Check]:
     """Every check, one after another, as it is done.
 

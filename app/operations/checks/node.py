@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from typing import Protocol
 
 from app.config.models import Deployment
 from app.config.models import Node as NodeConfig
@@ -14,27 +13,14 @@ from app.core.errors import APIError
 from app.operations.checks.reach import reach
 from app.operations.checks.result import FAULT, OK, WARNING, Check
 from app.operations.checks.sign_endpoint import check_sign_endpoint
+from app.storage.node import Node
 
 #: Seconds by which clocks may differ; S3 refuses signatures from 15 minutes on.
 _SKEW_WARNING, _SKEW_FAULT = 60, 840
 _PROBE = b"openim-direct check"
 
 
-class NodeToCheck(Protocol):
-    """What a node tells of itself, and what is tried on it."""
-
-    def diagnose(self) -> tuple[str, str]: ...
-    def make_missing_bucket(self) -> None: ...
-    def put(self, key: str, body: bytes) -> None: ...
-    def read(self, key: str, length: int) -> bytes: ...
-    def remove(self, key: str) -> None: ...
-    def probe_put(self) -> None: ...
-    def unfinished_expiry(self) -> int | None: ...
-
-    write_once: bool
-
-
-def check_node(config: NodeConfig, node: NodeToCheck | None, deployment: Deployment) -> Iterator[Check]:
+def check_node(config: NodeConfig, node: Node | None, deployment: Deployment) -> Iterator[Check]:
     subject = f"nodes.{config.id}"
     reached = [(endpoint, *reach(endpoint)) for endpoint in config.endpoints]
     for endpoint, result, detail in reached:
@@ -77,7 +63,7 @@ _NOT_WRITE_ONCE = (
 )
 
 
-def _make_bucket(config: NodeConfig, node: NodeToCheck) -> tuple[str, str]:
+def _make_bucket(config: NodeConfig, node: Node) -> tuple[str, str]:
     try:
         node.make_missing_bucket()
     except APIError as e:
@@ -101,7 +87,7 @@ def _clock(date: str) -> tuple[str, str]:
     return OK, ""
 
 
-def _objects(node: NodeToCheck) -> tuple[str, str]:
+def _objects(node: Node) -> tuple[str, str]:
     key = f"openim/probe/{secrets.token_hex(8)}"
     try:
         node.put(key, _PROBE)
@@ -114,7 +100,7 @@ def _objects(node: NodeToCheck) -> tuple[str, str]:
     return OK, ""
 
 
-def _unfinished(node: NodeToCheck, expire: int) -> tuple[str, str]:
+def _unfinished(node: Node, expire: int) -> tuple[str, str]:
     seconds = node.unfinished_expiry()
     if seconds is None:
         return OK, "MinIO's stale_uploads_expiry is an admin's to ask; it must not be under uploads.expire"
