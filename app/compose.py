@@ -30,7 +30,7 @@ from app.storage.monitor import Monitor
 from app.storage.node import Node
 from app.uploads.forms import Forms
 from app.uploads.lifecycle import Uploads
-from app.uploads.limits import Counters, Limits, MemoryCounters
+from app.uploads.limits import Limits, MemoryCounters
 from app.uploads.v340_ids import LegacyIDs
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
 
 
 def create_instance(
-    deployment: Deployment,
-    instance_id: str,
-    request_log: RequestLog | None = None,
-    run_blocking: RunBlocking | None = None,
+    deployment: Deployment, instance_id: str, request_log: RequestLog | None = None, run_blocking: RunBlocking | None = None
 ) -> WSGIApplication:
     """Create the WSGI application of one instance, and start its background work.
 
@@ -135,11 +132,8 @@ def _redis(deployment: Deployment) -> RedisStore | None:
 
 
 def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
-    limits = deployment.limits
-    if limits.uploads_per_hour is None and limits.bytes_per_hour is None:
-        return None
-    counters: Counters = redis if redis is not None else MemoryCounters()
-    return Limits(counters, limits.uploads_per_hour, limits.bytes_per_hour)
+    hourly = deployment.limits.uploads_per_hour, deployment.limits.bytes_per_hour
+    return None if hourly == (None, None) else Limits(redis or MemoryCounters(), *hourly)
 
 
 def _pictures(deployment: Deployment) -> Pictures:

@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from app import __version__
+from app.cli.balancer import haproxy, nginx
 from app.cli.check import check
 from app.cli.config import config
-from app.cli.haproxy import haproxy
 from app.cli.import_config import import_config
 from app.cli.migrate import migrate
-from app.cli.nginx import nginx
 from app.cli.options import UserError
 from app.cli.policy import policy
 from app.cli.retention import expire, gc, purge

@@ -7,8 +7,7 @@ import time
 
 import click
 
-from app.cli.nodes import node_of, old_node, parse_size, show_some
-from app.cli.options import UserError, config_option, load_config
+from app.cli.options import UserError, config_option, load_config, node_of, old_node, parse_size, show_some
 from app.compose import create_records
 from app.operations.migrate import Migration, Summary
 from app.operations.transfer import Limiter
@@ -49,10 +48,8 @@ def migrate(
     *sources, target = nodes
     if not sources:
         raise UserError("name the nodes to move from, and the one to move to: openim-direct migrate m1 m2 c1")
-    if target in sources:
-        raise UserError(f"{target} is both FROM and TO")
-    if len(set(sources)) != len(sources):
-        raise UserError("a node is named twice")
+    if len(set(nodes)) != len(nodes):
+        raise UserError("a node is named twice, or is both FROM and TO")
     deployment = load_config(config_file)
     used = {node_id: node_of(deployment, node_id) for node_id in nodes}
     for node_id in sources:

@@ -6,8 +6,7 @@ import json
 
 import click
 
-from app.cli.nodes import node_config
-from app.cli.options import config_option, load_config
+from app.cli.options import config_option, load_config, node_config
 from app.storage.policy import policy as policy_of
 
 

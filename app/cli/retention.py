@@ -7,8 +7,7 @@ import time
 
 import click
 
-from app.cli.nodes import node_of, old_node, parse_age, show_some
-from app.cli.options import UserError, config_option, load_config
+from app.cli.options import UserError, config_option, load_config, node_of, old_node, parse_age, show_some
 from app.compose import create_nodes, create_records
 from app.core.errors import APIError
 from app.operations.retention import collect, still_needed

@@ -32,12 +32,7 @@ _SETTINGS, _TARGET = "python:app.server.gunicorn_conf", "app.server.wsgi:applica
 )
 @click.option("--no-request-log", is_flag=True, help="No line for each request, only what goes wrong.")
 def serve(
-    instance: str,
-    config_file: str,
-    workers: int | None,
-    settings_file: str | None,
-    log_form: str,
-    no_request_log: bool,
+    instance: str, config_file: str, workers: int | None, settings_file: str | None, log_form: str, no_request_log: bool
 ) -> None:
     """Run INSTANCE of the deployment until SIGTERM, which lets running requests end.
 

@@ -76,11 +76,13 @@ class Client:
         if size == 0:
             raise ClientError(f"{file} is empty, and OpenIM takes no empty files")
         part_size: int = self.call("part_size", {"size": size})["size"]
-        hashes = _part_hashes(file, part_size)
+        with file.open("rb") as f:
+            # Parts have 5 MiB up to a file of 50 GB. MD5s are the wire format's.
+            hashes = [hashlib.md5(part).hexdigest() for part in iter(lambda: f.read(part_size), b"")]  # noqa: S324
         begun = self.call(
             "initiate_multipart_upload",
             {
-                "hash": hashlib.md5(",".join(hashes).encode()).hexdigest(),  # noqa: S324 (the wire format's)
+                "hash": hashlib.md5(",".join(hashes).encode()).hexdigest(),  # noqa: S324
                 "size": size,
                 "partSize": part_size,
                 "maxParts": min(_SIGN_BATCH, len(hashes)),
@@ -93,7 +95,6 @@ class Client:
             on_progress(size)
             return begun["url"], True
         upload_id = begun["upload"]["uploadID"]
-        # Parts are read whole: hashing did so too, and they have 5 MiB up to a file of 50 GB.
         signed = {p["partNumber"]: p for p in begun["upload"]["sign"]["parts"]}
         with file.open("rb") as f:
             for number in range(1, len(hashes) + 1):
@@ -130,11 +131,3 @@ class Client:
             raise ClientError(f"PUT of part {number}: no answer from {where} ({reason(e)})") from e
         if response.status_code != 200:
             raise ClientError(f"PUT of part {number}: HTTP {response.status_code} {response.text[:300]}")
-
-
-def _part_hashes(file: Path, part_size: int) -> list[str]:
-    hashes = []
-    with file.open("rb") as f:
-        while chunk := f.read(part_size):
-            hashes.append(hashlib.md5(chunk).hexdigest())  # noqa: S324 (the wire format's)
-    return hashes

@@ -18,7 +18,7 @@ import msgspec
 from app.core.errors import APIError, InternalError
 from app.core.model import ChangedObject, ObjectInfo, Record
 from app.operations.records import each_old_row, each_record
-from app.operations.transfer import Copied, Limiter, copy_object, md5_of
+from app.operations.transfer import Limiter, copy_object, md5_of
 from app.records.bulk import BulkRecords
 from app.storage.node import Node
 
@@ -184,21 +184,17 @@ class Migration:
             # A plain PUT leaves alone what is there; joining parts would replace it.
             return ""
         try:
-            copy = copy_object(source, self.target, key, info, self.limiter, self._block_copied, hashed=self.full)
+            etag, md5 = copy_object(source, self.target, key, info, self.limiter, self._block_copied, hashed=self.full)
         except ChangedObject:
             raise _NotMoved(GONE if source.stat(key) is None else CHANGED) from None
-        if copy.etag and not self._equal(key, info, copy):
-            # So that the next run begins anew.
-            self.target.remove(key)
-            raise _NotMoved(UNEQUAL)
-        return copy.etag
-
-    def _equal(self, key: str, info: ObjectInfo, copy: Copied) -> bool:
-        """Whether a copy is what the source has, by what the target says of it; with `full` by reading it."""
-        copied = self.target.stat(key)
-        if copied is None or (copied.size, copied.etag, copy.etag) != (info.size, info.etag, info.etag):
-            return False
-        return not self.full or md5_of(self.target, key, copied, self.limiter) == copy.md5
+        if etag:
+            copied = self.target.stat(key)
+            equal = copied is not None and (copied.size, copied.etag, etag) == (info.size, info.etag, info.etag)
+            if not equal or (self.full and md5_of(self.target, key, info, self.limiter) != md5):
+                # So that the next run begins anew.
+                self.target.remove(key)
+                raise _NotMoved(UNEQUAL)
+        return etag
 
     def _existing(self, source: Node, key: str, info: ObjectInfo) -> str:
         """The ETag of the same content on the target, from a run before or of its own."""

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import IO, cast
 
-import msgspec
-
 from app.core.errors import APIError
 from app.core.model import ChangedObject, ObjectInfo, SourceFailed
 from app.storage.node import Node
@@ -49,13 +47,6 @@ class _Reader:
         return block
 
 
-class Copied(msgspec.Struct, frozen=True):
-    #: Of the copy; empty where an object exists already, which stays.
-    etag: str
-    #: MD5 of the whole content, hex; of nothing where it was not to be hashed.
-    md5: str
-
-
 def copy_object(
     source: Node,
     target: Node,
@@ -64,11 +55,13 @@ def copy_object(
     limiter: Limiter,
     on_progress: Callable[[int], None],
     hashed: bool = False,
-) -> Copied:
+) -> tuple[str, str]:
     """Copy an object to the same key. Nothing shows at the target before all of it is there.
 
     :param info: what `stat` says of the source.
     :param on_progress: is called with the bytes of each block.
+    :returns: the copy's ETag, empty where an object exists already, which stays; and with `hashed` the MD5, hex, of the
+        whole content as it was sent.
     :raises ChangedObject: the source's content is another by now.
     :raises NetworkError, InternalError: a node does not answer, or refuses; the source, where it sent less than all.
     """
@@ -88,7 +81,7 @@ def copy_object(
                 raise e.error from e
 
     if "-" not in info.etag:
-        return Copied(piece(0, info.size), digest.hexdigest())
+        return piece(0, info.size), digest.hexdigest()
     part_size = source.first_part(key)
     upload = target.create_upload(key)
     try:
@@ -100,7 +93,7 @@ def copy_object(
         target.abort_upload(key, upload)
         raise
     joined = hashlib.md5(b"".join(bytes.fromhex(e) for e in etags), usedforsecurity=False).hexdigest()
-    return Copied(f"{joined}-{len(etags)}", digest.hexdigest())
+    return f"{joined}-{len(etags)}", digest.hexdigest()
 
 
 def md5_of(node: Node, key: str, info: ObjectInfo, limiter: Limiter) -> str:

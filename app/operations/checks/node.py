@@ -10,9 +10,8 @@ from email.utils import parsedate_to_datetime
 from app.config.models import Deployment
 from app.config.models import Node as NodeConfig
 from app.core.errors import APIError
-from app.operations.checks.reach import reach
+from app.operations.checks.addresses import check_sign_endpoint, reach
 from app.operations.checks.result import FAULT, OK, WARNING, Check
-from app.operations.checks.sign_endpoint import check_sign_endpoint
 from app.storage.node import Node
 
 #: Seconds by which clocks may differ; S3 refuses signatures from 15 minutes on.

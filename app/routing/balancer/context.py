@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from app.config.models import Deployment
-from app.config.models import Instance as InstanceConfig
+from app.config.models import Deployment, Instance
 from app.core import wire
 from app.core.errors import ArgsError, NetworkError
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT
@@ -17,24 +15,6 @@ class RenderError(Exception):
     """The deployment lacks something that the balancer's configuration needs."""
 
 
-@dataclass(frozen=True)
-class Instance:
-    id: str
-    #: host:port, as everywhere here.
-    address: str
-    #: Addresses of the instances that serve its clients while it is down, the first choice first.
-    backups: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Node:
-    id: str
-    bucket: str
-    scheme: str
-    #: One, or the endpoints of a MinIO cluster.
-    addresses: tuple[str, ...]
-
-
 def describe(deployment: Deployment) -> dict[str, Any]:
     """Gather what every balancer's template may name.
 
@@ -42,14 +22,20 @@ def describe(deployment: Deployment) -> dict[str, Any]:
     """
     public, balancer, legacy_api = urlsplit(deployment.public_url), deployment.balancer, deployment.balancer.legacy_api
     nodes = {
-        node.id: Node(node.id, node.bucket, urlsplit(node.endpoint).scheme, tuple(map(_address, node.endpoints)))
+        node.id: {
+            "id": node.id,
+            "bucket": node.bucket,
+            "scheme": urlsplit(node.endpoint).scheme,
+            # One, or the endpoints of a MinIO cluster; host:port, as everywhere here.
+            "addresses": list(map(_address, node.endpoints)),
+        }
         for node in deployment.nodes.values()
     }
     # A path under which requests go to a node: `/s3/<node>`, or what sign_endpoint names on the balancer's host.
     node_paths: list[dict[str, Any]] = [
         {"path": path, "node": nodes[node.id]}
         for node in deployment.nodes.values()
-        for path in _paths(node.id, urlsplit(node.sign_endpoint), public)
+        for path in dict.fromkeys([f"/s3/{node.id}", *_own_path(urlsplit(node.sign_endpoint), public)])
     ]
     return {
         # A port, or address:port.
@@ -62,7 +48,10 @@ def describe(deployment: Deployment) -> dict[str, Any]:
         "cookie": deployment.cookie.name,
         # Whether redirects of views may be kept, which takes the balancer's clock of whole seconds at least 2.
         "caches_views": deployment.views.cache > 1,
-        "instances": [Instance(i.id, _address(i.url), _backups(deployment, i)) for i in deployment.instances.values()],
+        "instances": [
+            {"id": i.id, "address": _address(i.url), "backups": _backups(deployment, i)}
+            for i in deployment.instances.values()
+        ],
         "nodes": list(nodes.values()),
         "node_paths": node_paths,
         # The same paths as few locations: `/s3`, and what lies outside it.
@@ -102,13 +91,12 @@ def _address(url: str) -> str:
     return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-def _paths(node_id: str, sign: SplitResult, public: SplitResult) -> list[str]:
-    own = [sign.path] if sign.netloc == public.netloc and sign.path else []
-    return list(dict.fromkeys([f"/s3/{node_id}", *own]))
+def _own_path(sign: SplitResult, public: SplitResult) -> list[str]:
+    return [sign.path] if sign.netloc == public.netloc and sign.path else []
 
 
-def _backups(deployment: Deployment, instance: InstanceConfig) -> tuple[str, ...]:
-    """Order who serves an instance's clients while it is down.
+def _backups(deployment: Deployment, instance: Instance) -> list[str]:
+    """Addresses of the instances that serve an instance's clients while it is down, the first choice first.
 
     Instances of its own node come first, since they can go on with its uploads; then the others, beginning behind it, so
     that not all of them fall to one.
@@ -116,4 +104,4 @@ def _backups(deployment: Deployment, instance: InstanceConfig) -> tuple[str, ...
     ordered = list(deployment.instances.values())
     at = ordered.index(instance)
     others = ordered[at + 1 :] + ordered[:at]
-    return tuple(_address(other.url) for other in sorted(others, key=lambda other: other.node != instance.node))
+    return [_address(other.url) for other in sorted(others, key=lambda other: other.node != instance.node)]

@@ -63,11 +63,7 @@ _environment.filters.update(quoted=quoted, regex=regex, map_key=map_key)
 
 
 def nginx(
-    deployment: Deployment,
-    full: bool = False,
-    run_dir: str | None = None,
-    group: str | None = None,
-    native: bool = False,
+    deployment: Deployment, full: bool = False, run_dir: str | None = None, group: str | None = None, native: bool = False
 ) -> str:
     """Render nginx's configuration.
 

@@ -121,8 +121,8 @@ def test_a_whole_object_passes() -> None:
     with server(answers(whole(CONTENT)), answers(whole(CONTENT)), longer) as s:
         source = Source(s.url)
         assert md5_of(source, "k", INFO, UNLIMITED) == ETAG
-        copy = copy_object(source, target, "k", INFO, UNLIMITED, count, hashed=True)
-        assert (copy.etag, copy.md5, target.objects["k"], counted) == (ETAG, ETAG, CONTENT, [SIZE])
+        assert copy_object(source, target, "k", INFO, UNLIMITED, count, hashed=True) == (ETAG, ETAG)
+        assert (target.objects["k"], counted) == (CONTENT, [SIZE])
         # Never more than the range that was asked for: it would be written into the target's next request.
         assert md5_of(source, "k", INFO, UNLIMITED) == ETAG
 

@@ -1,15 +1,16 @@
-"""Checks the address that clients send parts to: a signed PUT and GET as a client sends them, and why they fail."""
+"""Checks addresses of a node: DNS, TCP and TLS, and a signed PUT and GET as clients send them, with why they fail."""
 
 from __future__ import annotations
 
 import re
 import secrets
+import socket
+import ssl
 from urllib.parse import urlsplit
 
 import requests
 
 from app.config.models import Node as NodeConfig
-from app.operations.checks.reach import reach
 from app.operations.checks.result import FAULT, OK, Check
 from app.routing.http_client import Unreachable, create_session, send
 from app.storage.signing import Presigner
@@ -76,3 +77,27 @@ def _why(config: NodeConfig, key: str, answer: requests.Response) -> str:
     if not resource:
         return f"HTTP {answer.status_code}, and not from S3: the proxy does not lead {path or '/'} to the node"
     return f"HTTP {answer.status_code} {code}"
+
+
+def reach(url: str) -> tuple[str, str]:
+    """Whether a URL's host can be reached: result, and where it ends if not."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((host, port), _TIMEOUT) as connection:
+            if parts.scheme == "https":
+                with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
+                    pass
+    except socket.gaierror:
+        return FAULT, f"{host} does not resolve: is the name right, and known to this machine's DNS?"
+    except ConnectionRefusedError:
+        return FAULT, f"nothing listens at {host}:{port}"
+    except TimeoutError:
+        return FAULT, f"no answer from {host}:{port}: a firewall, or the wrong address"
+    except ssl.SSLCertVerificationError as e:
+        return FAULT, f"the TLS certificate of {host}:{port} is not trusted: {e.verify_message}"
+    except ssl.SSLError as e:
+        return FAULT, f"{host}:{port} does not speak TLS ({e.reason}): write http:// if it is plain"
+    except OSError as e:
+        return FAULT, f"{host}:{port}: {e.strerror or e}"
+    return OK, ""
