@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import click
 import msgspec
@@ -33,15 +34,9 @@ def check(config_file: str, only: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(done), indent=2).decode())
     else:
-        click.echo("\n" + _table(done))
+        counts = Counter((one.subject, one.result) for one in done)
+        width = max((len(one.subject) for one in done), default=0)
+        click.echo(f"\n{'':{width}}    ok  warnings  faults")
+        for subject in dict.fromkeys(one.subject for one in done):
+            click.echo(f"{subject:{width}}  {counts[subject, OK]:4} {counts[subject, WARNING]:9} {counts[subject, FAULT]:7}")
     sys.exit(1 if any(one.result == FAULT for one in done) else 0)
-
-
-def _table(done: list[Check]) -> str:
-    subjects = list(dict.fromkeys(one.subject for one in done))
-    width = max(map(len, ["", *subjects]))
-    lines = [f"{'':{width}}  {'ok':>4} {'warnings':>9} {'faults':>7}"]
-    for subject in subjects:
-        counts = [sum(1 for one in done if (one.subject, one.result) == (subject, r)) for r in (OK, WARNING, FAULT)]
-        lines.append(f"{subject:{width}}  {counts[0]:4} {counts[1]:9} {counts[2]:7}")
-    return "\n".join(lines)

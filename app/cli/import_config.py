@@ -40,8 +40,7 @@ def import_config(files: tuple[Path, ...], output: Path | None, force: bool) -> 
         click.echo(text, nl=False)
     else:
         # Readable for its owner alone from the first byte on.
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as f:
+        with open(output, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
             f.write(text)
         click.echo(f"wrote {output}", err=True)
     for note in imported.notes:

@@ -11,7 +11,6 @@ import click
 
 from app.cli.options import UserError, config_option, load_config
 from app.compose import check_instance
-from app.config.load import ConfigError
 
 #: The `gunicorn` command, but for the current folder on Python's path: a folder `app` of somebody else's may lie there.
 _GUNICORN = "import sys; sys.path = [p for p in sys.path if p]; from gunicorn.app.wsgiapp import run; run(prog='gunicorn')"
@@ -33,29 +32,20 @@ _SETTINGS, _TARGET = "python:app.server.gunicorn_conf", "app.server.wsgi:applica
 )
 @click.option("--no-request-log", is_flag=True, help="No line for each request, only what goes wrong.")
 def serve(
-    instance: str,
-    config_file: str,
-    workers: int | None,
-    settings_file: str | None,
-    log_form: str,
-    no_request_log: bool,
+    instance: str, config_file: str, workers: int | None, settings_file: str | None, log_form: str, no_request_log: bool
 ) -> None:
     """Run INSTANCE of the deployment until SIGTERM, which lets running requests end.
 
     This is gunicorn itself, with the settings of app/server/gunicorn_conf.py.
     """
     deployment = load_config(config_file)
-    try:
-        check_instance(deployment, instance, config_file)
-    except ConfigError as e:
-        raise UserError(str(e)) from None
-    bind = deployment.instances[instance].bind
+    check_instance(deployment, instance, config_file)
+    bind, url = deployment.instances[instance].bind, deployment.instances[instance].url
     _check_free(bind)
     node = deployment.nodes[deployment.instances[instance].node]
     count = workers or deployment.server.workers
     click.echo(
-        f"instance {instance} on http://{bind} (reached at {deployment.instances[instance].url}), "
-        f"node {node.id} at {node.endpoint}, {count} workers"
+        f"instance {instance} on http://{bind} (reached at {url}), node {node.id} at {node.endpoint}, {count} workers"
     )
     package = str(Path(__file__).resolve().parents[2])
     environ = {
@@ -84,6 +74,5 @@ def _check_free(bind: str) -> None:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as e:
-            raise UserError(
-                f"cannot listen on {bind}: {e.strerror or e}; change `bind` in the file, or end what uses it"
-            ) from None
+            detail = f"cannot listen on {bind}: {e.strerror or e}; change `bind` in the file, or end what uses it"
+            raise UserError(detail) from None

@@ -6,40 +6,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
-import msgspec
-
-from app.core.errors import APIError, NetworkError
+from app.core.errors import APIError
 from app.core.model import ChangedObject, ObjectInfo, SourceFailed
-from app.core.unreachable import reason
-
-
-class Stream(Protocol):
-    """An object's content, as its node sends it."""
-
-    @property
-    def content_type(self) -> str: ...
-
-    def read(self, count: int, /) -> bytes: ...
-
-
-class SourceNode(Protocol):
-    id: str
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def first_part(self, key: str) -> int: ...
-    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[Stream]: ...
-
-
-class TargetNode(SourceNode, Protocol):
-    def write(
-        self, key: str, body: IO[bytes], length: int, content_type: str, part: tuple[str, int] | None = None
-    ) -> str: ...
-    def create_upload(self, key: str) -> str: ...
-    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
-    def abort_upload(self, key: str, upload: str) -> None: ...
+from app.storage.node import Node
+from app.storage.transfers import Blocks, ObjectStream
 
 
 class Limiter:
@@ -48,7 +20,7 @@ class Limiter:
     :param rate: None for no limit.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None = None) -> None:
         self._rate = rate
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
@@ -63,89 +35,53 @@ class Limiter:
         time.sleep(wait)
 
 
-class SourceReader:
-    """A range of an object on its way to another node or to a hash: counted, slowed, and whole or an error.
+class _Reader:
+    """A stream that shows each block that is read of it."""
 
-    :param length: bytes of the range.
-    :param on_progress: is called with the bytes of each block.
-    """
-
-    def __init__(
-        self,
-        node: SourceNode,
-        stream: Stream,
-        length: int,
-        limiter: Limiter,
-        digest: hashlib._Hash | None,
-        on_progress: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        self._node_id, self._stream, self._length, self._left = node.id, stream, length, length
-        self._limiter, self._digest, self._on_progress = limiter, digest, on_progress
+    def __init__(self, stream: ObjectStream, on_block: Callable[[bytes], None]) -> None:
+        self._stream, self._on_block = stream, on_block
 
     def read(self, count: int = -1) -> bytes:
-        """
-        :raises SourceFailed: the node broke off; whatever reads this is not to blame.
-        """
-        count = self._left if count < 0 else min(count, self._left)
-        if count == 0:
-            return b""
-        try:
-            data = self._stream.read(count)
-        except Exception as e:
-            # Of whichever library the stream is.
-            raise self._failed(reason(e)) from e
-        if not data:
-            # Without this, an answer of no known length that ends early would pass for the whole.
-            raise self._failed("the answer ended early")
-        self._left -= len(data)
-        self._limiter.take(len(data))
-        self._on_progress(len(data))
-        if self._digest is not None:
-            self._digest.update(data)
-        return data
-
-    def _failed(self, why: str) -> SourceFailed:
-        sent = self._length - self._left
-        return SourceFailed(
-            NetworkError(f"MinIO node {self._node_id} sent {sent} of {self._length} bytes of an object ({why})")
-        )
-
-
-class Copied(msgspec.Struct, frozen=True):
-    #: Of the copy; empty where an object exists already, which stays.
-    etag: str
-    #: MD5 of the whole content, hex; empty where nothing was hashed.
-    md5: str
+        block = self._stream.read(count)
+        self._on_block(block)
+        return block
 
 
 def copy_object(
-    source: SourceNode,
-    target: TargetNode,
+    source: Node,
+    target: Node,
     key: str,
     info: ObjectInfo,
     limiter: Limiter,
     on_progress: Callable[[int], None],
     hashed: bool = False,
-) -> Copied:
+) -> tuple[str, str]:
     """Copy an object to the same key. Nothing shows at the target before all of it is there.
 
     :param info: what `stat` says of the source.
     :param on_progress: is called with the bytes of each block.
+    :returns: the copy's ETag, empty where an object exists already, which stays; and with `hashed` the MD5, hex, of the
+        whole content as it was sent.
     :raises ChangedObject: the source's content is another by now.
     :raises NetworkError, InternalError: a node does not answer, or refuses; the source, where it sent less than all.
     """
-    digest = hashlib.md5(usedforsecurity=False) if hashed else None
+    digest = hashlib.md5(usedforsecurity=False)
+
+    def on_block(block: bytes) -> None:
+        limiter.take(len(block))
+        on_progress(len(block))
+        if hashed:
+            digest.update(block)
 
     def piece(first: int, length: int, part: tuple[str, int] | None = None) -> str:
         with source.reading(key, info.etag, first, length) as stream:
-            body = SourceReader(source, stream, length, limiter, digest, on_progress)
             try:
-                return target.write(key, cast("IO[bytes]", body), length, stream.content_type, part)
+                return target.write(key, cast("IO[bytes]", _Reader(stream, on_block)), length, stream.content_type, part)
             except SourceFailed as e:
                 raise e.error from e
 
     if "-" not in info.etag:
-        return Copied(piece(0, info.size), digest.hexdigest() if digest is not None else "")
+        return piece(0, info.size), digest.hexdigest()
     part_size = source.first_part(key)
     upload = target.create_upload(key)
     try:
@@ -157,17 +93,14 @@ def copy_object(
         target.abort_upload(key, upload)
         raise
     joined = hashlib.md5(b"".join(bytes.fromhex(e) for e in etags), usedforsecurity=False).hexdigest()
-    return Copied(f"{joined}-{len(etags)}", digest.hexdigest() if digest is not None else "")
+    return f"{joined}-{len(etags)}", digest.hexdigest()
 
 
-def md5_of(node: SourceNode, key: str, info: ObjectInfo, limiter: Limiter) -> str:
+def md5_of(node: Node, key: str, info: ObjectInfo, limiter: Limiter) -> str:
     """MD5 of an object's whole content, hex, by reading it. Raises as `copy_object`."""
     digest = hashlib.md5(usedforsecurity=False)
     with node.reading(key, info.etag, 0, info.size) as stream:
-        body = SourceReader(node, stream, info.size, limiter, digest)
-        try:
-            while body.read(1 << 18):
-                pass
-        except SourceFailed as e:
-            raise e.error from e
+        for block in Blocks(cast("IO[bytes]", stream), info.size):
+            limiter.take(len(block))
+            digest.update(block)
     return digest.hexdigest()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 
+import gevent
 import msgspec
 import requests
 
@@ -76,47 +75,24 @@ class Forwarder:
         :param header: gives the incoming request's headers by name.
         :raises NetworkError: none did; names the node and what each instance said.
         """
-        start = time.perf_counter()
-        answered = False
-        try:
-            answer = self._first_answer(node_id, owners, target, header, body, method)
-            answered = True
-        finally:
-            metrics.forwarded(node_id, answered, time.perf_counter() - start)
-        return answer
-
-    def _first_answer(
-        self,
-        node_id: str,
-        owners: Sequence[Instance],
-        target: str,
-        header: Callable[[str], str | None],
-        body: bytes,
-        method: str,
-    ) -> Answer:
         # As bytes, as they came: requests takes a text that begins with a no-break space for a fault.
         headers = {name: value.encode("latin-1") for name in _REQUEST_HEADERS if (value := header(name)) is not None}
         headers[MARK_HEADER] = self._sealer.mark_forward(self._instance_id).encode()
-        total = COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT
-        deadline = time.monotonic() + total
+        start = time.monotonic()
+        end = start + (COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT)
         tried: list[str] = []
         for owner in owners:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                tried.append(f"{owner.id} (not asked: out of time)")
-                continue
             try:
-                response = self._send(left, method, owner.url, target, body, headers)
+                response = self._send(end - time.monotonic(), method, owner.url, target, body, headers)
             except Unreachable as e:
                 log.warning("forwarding to %s failed: %s", owner.id, e)
                 tried.append(f"{owner.id} ({e})")
                 continue
-            if response.status_code in (502, 503, 504):
-                tried.append(f"{owner.id} (HTTP {response.status_code})")
-                continue
+            metrics.forwarded(node_id, True, time.monotonic() - start)
             # Not `response.headers`, which joins several Set-Cookie with commas.
             kept = [(name, value) for name in _ANSWER_HEADERS for value in response.raw.headers.getlist(name)]
             return Answer(owner.id, response.status_code, kept, response.content)
+        metrics.forwarded(node_id, False, time.monotonic() - start)
         names = ", ".join(tried) or "none is configured"
         raise NetworkError(f"this belongs to MinIO node {node_id}, and no instance of it can be reached: {names}")
 
@@ -125,21 +101,14 @@ class Forwarder:
     ) -> requests.Response:
         """
         :param left: seconds for all of it.
-        :raises Unreachable:
+        :raises Unreachable: also where the instance says that it cannot serve.
         """
-        sent: concurrent.futures.Future[requests.Response] = concurrent.futures.Future()
-
-        def run() -> None:
-            try:
-                sent.set_result(send(self._session, method, url, target, (CONNECT_TIMEOUT, left), body or None, headers))
-            except Exception as e:  # noqa: BLE001 (raised where it is waited for)
-                sent.set_exception(e)
-
-        # Timeouts of sockets are for one operation each. Waiting for a thread bounds all of them together, also where a
-        # name server does not answer, or each byte comes just in time. One that nobody waits for any more is no hindrance
-        # when the process ends.
-        threading.Thread(target=run, name="forward", daemon=True).start()
-        try:
-            return sent.result(left)
-        except concurrent.futures.TimeoutError:
-            raise Unreachable("no answer in time") from None
+        if left <= 0:
+            raise Unreachable("not asked: out of time")
+        # Timeouts of sockets are for one operation each. This one bounds all of them together, also where a name server does
+        # not answer, or each byte comes just in time. It needs gevent's sockets, as the worker has.
+        with gevent.Timeout(left, Unreachable("no answer in time")):
+            response = send(self._session, method, url, target, (CONNECT_TIMEOUT, left), body or None, headers)
+        if response.status_code in (502, 503, 504):
+            raise Unreachable(f"HTTP {response.status_code}")
+        return response

@@ -58,26 +58,24 @@ def send(
     :param timeout: seconds to connect, and of silence after that.
     :raises Unreachable:
     """
+
+    def send_once() -> requests.Response:
+        response = session.send(request, timeout=timeout, allow_redirects=False)
+        check_end(response)
+        return response
+
     try:
         request = session.prepare_request(requests.Request(method, origin, headers=headers, data=body))
         # As requests' documentation has it for URLs that must stay as they are.
         request.url = origin + _NOT_IN_A_TARGET.sub(lambda m: f"%{ord(m[0]):02X}", target)
         try:
-            return _send_once(session, request, timeout)
+            return send_once()
         except requests.RequestException as e:
             if reason(e) != CUT:
                 raise
-        return _send_once(session, request, timeout)
+        return send_once()
     except requests.RequestException as e:
         raise Unreachable(reason(e)) from e
-
-
-def _send_once(
-    session: requests.Session, request: requests.PreparedRequest, timeout: tuple[float, float]
-) -> requests.Response:
-    response = session.send(request, timeout=timeout, allow_redirects=False)
-    check_end(response)
-    return response
 
 
 def check_end(response: requests.Response) -> None:

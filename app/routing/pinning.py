@@ -45,7 +45,5 @@ def owners(deployment: Deployment, node_id: str, asking: str) -> list[Instance]:
     """The instances to forward to for a node, in the order to try: the one after `asking` first, so that several instances
     on one node share what others forward."""
     instances = [i for i in deployment.instances_of(node_id) if i.id != asking]
-    if len(instances) > 1:
-        shift = sorted(deployment.instances).index(asking) % len(instances)
-        instances = instances[shift:] + instances[:shift]
-    return instances
+    shift = sorted(deployment.instances).index(asking) % max(1, len(instances))
+    return instances[shift:] + instances[:shift]

@@ -16,6 +16,8 @@ import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
+import gevent  # noqa: E402
+
 from app.config.load import ConfigError  # noqa: E402
 from app.server.requests_in_flight import end_when_idle  # noqa: E402
 from app.server.wsgi import deployment_of_environment  # noqa: E402
@@ -74,7 +76,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    end_when_idle(worker)
+    gevent.spawn(end_when_idle, worker)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -60,21 +60,17 @@ class _TimedInput:
 
 
 def end_when_idle(worker: Any) -> None:
-    """Ends a worker that was told to stop as soon as it has answered all, in a greenlet of its own.
+    """Waits until a worker was told to stop, and ends it as soon as it has answered all; for a greenlet of its own.
 
     gunicorn's gevent worker waits for kept connections too, up to `graceful_timeout`, though nothing may come on them.
 
     :param worker: gunicorn's; its `alive` says whether it goes on.
     """
-
-    def watch() -> None:
-        while worker.alive:
-            gevent.sleep(0.25)
-        quiet = 0.0
-        while quiet < LINGER:
-            gevent.sleep(0.25)
-            quiet = 0.0 if RequestsInFlight.count else quiet + 0.25
-        # gunicorn's signal for an end without waiting.
-        os.kill(os.getpid(), signal.SIGQUIT)
-
-    gevent.spawn(watch)
+    while worker.alive:
+        gevent.sleep(0.25)
+    quiet = 0.0
+    while quiet < LINGER:
+        gevent.sleep(0.25)
+        quiet = 0.0 if RequestsInFlight.count else quiet + 0.25
+    # gunicorn's signal for an end without waiting.
+    os.kill(os.getpid(), signal.SIGQUIT)

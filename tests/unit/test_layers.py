@@ -47,7 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pydantic": ("config",),
     "pydantic_core": ("config",),
     "click": ("cli",),
-    "gevent": ("server",),
+    "gevent": ("server", "routing.forwarding"),
 }
 #: Modules that do no input or output of their own (but for their templates): given the same arguments they answer the same.
 PURE = (

@@ -13,22 +13,20 @@ _TIMEOUT = 3.0
 
 
 def check_instance(instance: Instance) -> Check:
-    subject = f"instances.{instance.id}"
+    detail = _fault(instance)
+    return Check(f"instances.{instance.id}", "ready", FAULT if detail else OK, detail)
+
+
+def _fault(instance: Instance) -> str:
     try:
         with create_session() as session:
             answer = send(session, "GET", instance.url, "/readyz", (_TIMEOUT, _TIMEOUT))
-    except Unreachable as e:
-        return Check(subject, "ready", FAULT, f"{e} at {instance.url}: is it running, and is this its address?")
-    try:
         state = msgspec.json.decode(answer.content)
         name, node, reason = state["instance"], state["node"], state["reason"]
+    except Unreachable as e:
+        return f"{e} at {instance.url}: is it running, and is this its address?"
     except (msgspec.DecodeError, KeyError, TypeError):
-        return Check(subject, "ready", FAULT, f"what answers at {instance.url} is no instance (HTTP {answer.status_code})")
+        return f"what answers at {instance.url} is no instance (HTTP {answer.status_code})"
     if (name, node) != (instance.id, instance.node):
-        detail = f"{instance.url} is answered by {name} for node {node}: its file differs from this one, or url is wrong"
-        return Check(subject, "ready", FAULT, detail)
-    return (
-        Check(subject, "ready", OK)
-        if answer.status_code == 200
-        else Check(subject, "ready", FAULT, f"node {node}: {reason}")
-    )
+        return f"{instance.url} is answered by {name} for node {node}: its file differs from this one, or url is wrong"
+    return "" if answer.status_code == 200 else f"node {node}: {reason}"

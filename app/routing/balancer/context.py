@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from app.config.models import Deployment
-from app.config.models import Instance as InstanceConfig
+from app.config.models import Deployment, Instance
 from app.core import wire
 from app.core.errors import ArgsError, NetworkError
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT
@@ -16,107 +15,59 @@ class RenderError(Exception):
     """The deployment lacks something that the balancer's configuration needs."""
 
 
-@dataclass(frozen=True)
-class Instance:
-    id: str
-    #: host:port, as everywhere here.
-    address: str
-    #: Addresses of the instances that serve its clients while it is down, the first choice first.
-    backups: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Node:
-    id: str
-    bucket: str
-    scheme: str
-    #: One, or the endpoints of a MinIO cluster.
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class NodePath:
-    """A path under which requests go to a node: `/s3/<node>`, or what sign_endpoint names on the balancer's host."""
-
-    path: str
-    node: Node
-
-
-@dataclass(frozen=True)
-class LegacyAPI:
-    scheme: str
-    address: str
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every balancer's template may name."""
-
-    #: A port, or address:port.
-    listen: str
-    certificate: str | None
-    certificate_key: str | None
-    #: public_url's host, and the path it ends in, which a proxy in front may strip or pass; empty where it has none.
-    public_host: str
-    public_path: str
-    cookie: str
-    #: Whether redirects of views may be kept, which takes the balancer's clock of whole seconds at least 2.
-    caches_views: bool
-    instances: tuple[Instance, ...]
-    nodes: tuple[Node, ...]
-    node_paths: tuple[NodePath, ...]
-    #: The same paths as few locations: `/s3`, and what lies outside it.
-    s3_locations: tuple[str, ...]
-    legacy_api: LegacyAPI | None
-    #: Headers that no client may send.
-    mark_header: str
-    prefix_header: str
-    #: Seconds, longer than an instance takes with all its tries of other instances, so that its answer arrives.
-    read_timeout: int
-    complete_read_timeout: int
-    #: OpenIM's envelope, for answers that the balancer gives itself.
-    malformed: str
-    too_large: str
-    unreachable: str
-
-
-def describe(deployment: Deployment) -> Context:
-    """Gather what the templates name.
+def describe(deployment: Deployment) -> dict[str, Any]:
+    """Gather what every balancer's template may name.
 
     :raises RenderError: says which key is missing.
     """
-    public, balancer = urlsplit(deployment.public_url), deployment.balancer
+    public, balancer, legacy_api = urlsplit(deployment.public_url), deployment.balancer, deployment.balancer.legacy_api
     nodes = {
-        node.id: Node(node.id, node.bucket, urlsplit(node.endpoint).scheme, tuple(map(_address, node.endpoints)))
+        node.id: {
+            "id": node.id,
+            "bucket": node.bucket,
+            "scheme": urlsplit(node.endpoint).scheme,
+            # One, or the endpoints of a MinIO cluster; host:port, as everywhere here.
+            "addresses": list(map(_address, node.endpoints)),
+        }
         for node in deployment.nodes.values()
     }
-    node_paths = tuple(
-        NodePath(path, nodes[node.id])
+    # A path under which requests go to a node: `/s3/<node>`, or what sign_endpoint names on the balancer's host.
+    node_paths: list[dict[str, Any]] = [
+        {"path": path, "node": nodes[node.id]}
         for node in deployment.nodes.values()
-        for path in _paths(node.id, urlsplit(node.sign_endpoint), public)
-    )
-    legacy_api = balancer.legacy_api
-    return Context(
-        listen=_listen(deployment, public),
-        certificate=balancer.certificate,
-        certificate_key=balancer.certificate_key,
-        public_host=public.hostname or "",
-        public_path=public.path,
-        cookie=deployment.cookie.name,
-        caches_views=deployment.views.cache > 1,
-        instances=tuple(Instance(i.id, _address(i.url), _backups(deployment, i)) for i in deployment.instances.values()),
-        nodes=tuple(nodes.values()),
-        node_paths=node_paths,
-        s3_locations=tuple(dict.fromkeys(["/s3", *(s3.path for s3 in node_paths if not s3.path.startswith("/s3/"))])),
-        legacy_api=LegacyAPI(urlsplit(legacy_api).scheme, _address(legacy_api)) if legacy_api is not None else None,
-        mark_header=MARK_HEADER,
-        prefix_header=PREFIX_HEADER,
-        read_timeout=int(TOTAL_TIMEOUT) + 2,
-        complete_read_timeout=int(COMPLETE_TOTAL_TIMEOUT) + 5,
-        malformed=wire.failure(ArgsError("the request is malformed, or its URL or headers are too long")).decode(),
-        too_large=wire.failure(ArgsError("the body is over 16 MiB")).decode(),
-        unreachable=wire.failure(NetworkError("no instance or MinIO node behind the balancer answers")).decode(),
-    )
+        for path in dict.fromkeys([f"/s3/{node.id}", *_own_path(urlsplit(node.sign_endpoint), public)])
+    ]
+    return {
+        # A port, or address:port.
+        "listen": _listen(deployment, public),
+        "certificate": balancer.certificate,
+        "certificate_key": balancer.certificate_key,
+        # public_url's host, and the path it ends in, which a proxy in front may strip or pass; empty where it has none.
+        "public_host": public.hostname or "",
+        "public_path": public.path,
+        "cookie": deployment.cookie.name,
+        # Whether redirects of views may be kept, which takes the balancer's clock of whole seconds at least 2.
+        "caches_views": deployment.views.cache > 1,
+        "instances": [
+            {"id": i.id, "address": _address(i.url), "backups": _backups(deployment, i)}
+            for i in deployment.instances.values()
+        ],
+        "nodes": list(nodes.values()),
+        "node_paths": node_paths,
+        # The same paths as few locations: `/s3`, and what lies outside it.
+        "s3_locations": list(dict.fromkeys("/s3" if s3["path"].startswith("/s3/") else s3["path"] for s3 in node_paths)),
+        "legacy_api": legacy_api and {"scheme": urlsplit(legacy_api).scheme, "address": _address(legacy_api)},
+        # Headers that no client may send.
+        "mark_header": MARK_HEADER,
+        "prefix_header": PREFIX_HEADER,
+        # Seconds, longer than an instance takes with all its tries of other instances, so that its answer arrives.
+        "read_timeout": int(TOTAL_TIMEOUT) + 2,
+        "complete_read_timeout": int(COMPLETE_TOTAL_TIMEOUT) + 5,
+        # OpenIM's envelope, for answers that the balancer gives itself.
+        "malformed": wire.failure(ArgsError("the request is malformed, or its URL or headers are too long")).decode(),
+        "too_large": wire.failure(ArgsError("the body is over 16 MiB")).decode(),
+        "unreachable": wire.failure(NetworkError("no instance or MinIO node behind the balancer answers")).decode(),
+    }
 
 
 def _listen(deployment: Deployment, public: SplitResult) -> str:
@@ -140,15 +91,12 @@ def _address(url: str) -> str:
     return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-def _paths(node_id: str, sign: SplitResult, public: SplitResult) -> list[str]:
-    paths = [f"/s3/{node_id}"]
-    if sign.netloc == public.netloc and sign.path and sign.path not in paths:
-        paths.append(sign.path)
-    return paths
+def _own_path(sign: SplitResult, public: SplitResult) -> list[str]:
+    return [sign.path] if sign.netloc == public.netloc and sign.path else []
 
 
-def _backups(deployment: Deployment, instance: InstanceConfig) -> tuple[str, ...]:
-    """Order who serves an instance's clients while it is down.
+def _backups(deployment: Deployment, instance: Instance) -> list[str]:
+    """Addresses of the instances that serve an instance's clients while it is down, the first choice first.
 
     Instances of its own node come first, since they can go on with its uploads; then the others, beginning behind it, so
     that not all of them fall to one.
@@ -156,4 +104,4 @@ def _backups(deployment: Deployment, instance: InstanceConfig) -> tuple[str, ...
     ordered = list(deployment.instances.values())
     at = ordered.index(instance)
     others = ordered[at + 1 :] + ordered[:at]
-    return tuple(_address(other.url) for other in sorted(others, key=lambda other: other.node != instance.node))
+    return [_address(other.url) for other in sorted(others, key=lambda other: other.node != instance.node)]

@@ -63,11 +63,7 @@ _environment.filters.update(quoted=quoted, regex=regex, map_key=map_key)
 
 
 def nginx(
-    deployment: Deployment,
-    full: bool = False,
-    run_dir: str | None = None,
-    group: str | None = None,
-    native: bool = False,
+    deployment: Deployment, full: bool = False, run_dir: str | None = None, group: str | None = None, native: bool = False
 ) -> str:
     """Render nginx's configuration.
 
@@ -80,7 +76,7 @@ def nginx(
     template = _environment.get_template("nginx.conf.j2" if full else "nginx_include.conf.j2")
     # KiB, with room for hosts of several addresses each.
     zone = 64 * (1 + len(deployment.instances) // 16)
-    return template.render(vars(describe(deployment)), full=full, run_dir=run_dir, group=group, native=native, zone=zone)
+    return template.render(describe(deployment), full=full, run_dir=run_dir, group=group, native=native, zone=zone)
 
 
 def haproxy(deployment: Deployment) -> str:
@@ -90,4 +86,4 @@ def haproxy(deployment: Deployment) -> str:
     """
     if any(node.endpoint.startswith("https:") for node in deployment.nodes.values()):
         raise RenderError("HAProxy's configuration is rendered for nodes at http:// endpoints only")
-    return _environment.get_template("haproxy.cfg.j2").render(vars(describe(deployment)))
+    return _environment.get_template("haproxy.cfg.j2").render(describe(deployment))

@@ -14,9 +14,9 @@ import yaml
 from app.config.load import parse
 from app.config.models import Deployment
 from app.operations.checks import FAULT, OK, WARNING, Check
+from app.operations.checks.addresses import check_sign_endpoint
 from app.operations.checks.instance import check_instance
 from app.operations.checks.node import check_node
-from app.operations.checks.sign_endpoint import check_sign_endpoint
 from tests.sockets import CUT_ANSWERS, answers, server, whole
 
 READY = whole(b'{"instance":"i1","node":"m1","reason":""}')

@@ -1,4 +1,4 @@
-"""`openim-direct nginx`: the balancer's configuration."""
+"""`openim-direct nginx` and `openim-direct haproxy`: the balancer's configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import click
 
 from app.cli.options import UserError, config_option, load_config
 from app.routing.balancer import render
-from app.routing.balancer.context import RenderError
 
 
 @click.command()
@@ -32,10 +31,7 @@ def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None)
         raise UserError("--run-dir: a path of letters, digits and _ . / @ + - only, since it goes into nginx's syntax")
     group = grp.getgrgid(0).gr_name if os.geteuid() == 0 else None
     native = (sticky or _sticky()) == "native"
-    try:
-        click.echo(render.nginx(load_config(config_file), full, run_dir, group, native), nl=False)
-    except RenderError as e:
-        raise UserError(str(e)) from None
+    click.echo(render.nginx(load_config(config_file), full, run_dir, group, native), nl=False)
 
 
 #: The first open-source version with `sticky`.
@@ -44,12 +40,17 @@ _NATIVE_SINCE = (1, 29, 6)
 
 def _sticky() -> str:
     """What the nginx of this machine can do; maps where there is none to ask."""
-    binary = os.environ.get("NGINX_BIN") or shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if binary is None:
-        return "map"
+    binary = os.environ.get("NGINX_BIN") or shutil.which("nginx") or "/usr/sbin/nginx"
     try:
-        told = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=5, check=False).stderr
+        said = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=5, check=False).stderr
     except (OSError, subprocess.TimeoutExpired):
         return "map"
-    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", told)
+    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
     return "native" if version and tuple(map(int, version.groups())) >= _NATIVE_SINCE else "map"
+
+
+@click.command()
+@config_option
+def haproxy(config_file: str) -> None:
+    """Print HAProxy's configuration for the deployment (2.4 and later)."""
+    click.echo(render.haproxy(load_config(config_file)), nl=False)
