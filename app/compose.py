@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.api.app import create_app
-from app.api.services import RequestLog, Services
+from app.api.services import Services
 from app.auth.sealing import Sealer
 from app.auth.tokens import Authenticator
-from app.config.load import ConfigError, Deployment
+from app.config.load import ConfigError
+from app.config.models import Deployment
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
+from app.operations.checks import Service
 from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
+from app.records.sqlite import RunBlocking
 from app.records.store import Records
 from app.records.v340_table import LegacyTable
 from app.routing.forwarding import MARK_HEADER, Forwarder
 from app.status.history import History, report
-from app.status.overview import Overview, Totals, Watched, look
+from app.status.overview import Overview, Totals, describe, last_probe
 from app.storage.monitor import Monitor
 from app.storage.node import Node
 from app.uploads.forms import Forms
 from app.uploads.lifecycle import Uploads
-from app.uploads.limits import Counters, Limits, MemoryCounters
+from app.uploads.limits import Limits, MemoryCounters
 from app.uploads.v340_ids import LegacyIDs
 
 if TYPE_CHECKING:
@@ -56,13 +61,17 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
 
 
-def create_services(deployment: Deployment, instance_id: str, request_log: RequestLog | None = None) -> Services:
+def create_instance(deployment: Deployment, instance_id: str, run_blocking: RunBlocking | None = None) -> WSGIApplication:
+    """Create the WSGI application of one instance, and start its background work.
+
+    :param run_blocking: see `Records`.
+    """
+    metrics.start(instance_id, deployment.instances[instance_id].node)
     instance = deployment.instances[instance_id]
-    nodes = {n.id: Node(n, own=n.id == instance.node) for n in deployment.nodes.values() if n.access_key is not None}
+    nodes = create_nodes(deployment, instance.node)
     own = nodes[instance.node]
     others = {n.id: n for n in nodes.values() if n is not own}
-    legacy = LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
-    records = Records(deployment.records, legacy, deployment.legacy.mirror)
+    records = Records(deployment.records, _legacy_table(deployment), deployment.legacy.mirror, run_blocking)
     redis = _redis(deployment)
     limits = _limits(deployment, redis)
     sealer = Sealer(deployment.auth.secrets)
@@ -72,12 +81,12 @@ def create_services(deployment: Deployment, instance_id: str, request_log: Reque
     totals = Totals(records.totals)
 
     def overview() -> Overview:
-        watched = {m.node_id: Watched(m) for m in (monitor, *peers)}
+        probes = {m.node_id: partial(last_probe, m) for m in (monitor, *peers)}
         # With a mark, as a forwarded request: it is from one of this deployment's own.
         headers = {MARK_HEADER: sealer.mark_forward(instance.id)}
-        return look(deployment, watched, totals.get(), headers, report(monitor, history))
+        return describe(deployment, probes, totals.get(), headers, report(monitor, history))
 
-    return Services(
+    services = Services(
         deployment=deployment,
         instance=instance,
         authenticator=Authenticator(deployment.auth.secrets, deployment.auth.admins, redis, deployment.auth.remember),
@@ -96,14 +105,18 @@ def create_services(deployment: Deployment, instance_id: str, request_log: Reque
         forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
         downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes), _pictures(deployment), instance.node),
-        forwarder=Forwarder(instance.id, sealer),
+        forwarder=Forwarder(instance.id, sealer, len(deployment.instances)),
         monitor=monitor,
         peers=peers,
         history=history,
-        look=overview,
+        describe=overview,
         record=records.get,
-        request_log=request_log,
+        view_slots=threading.BoundedSemaphore(deployment.server.views),
     )
+    for one in (monitor, *peers):
+        one.start()
+    history.start()
+    return create_app(services)
 
 
 def _redis(deployment: Deployment) -> RedisStore | None:
@@ -116,72 +129,52 @@ def _redis(deployment: Deployment) -> RedisStore | None:
 
 
 def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
-    limits = deployment.limits
-    if limits.uploads_per_hour is None and limits.bytes_per_hour is None:
-        return None
-    counters: Counters = redis if redis is not None else MemoryCounters()
-    return Limits(counters, limits.uploads_per_hour, limits.bytes_per_hour)
+    hourly = deployment.limits.uploads_per_hour, deployment.limits.bytes_per_hour
+    return None if hourly == (None, None) else Limits(redis or MemoryCounters(), *hourly)
 
 
 def _pictures(deployment: Deployment) -> Pictures:
-    # As many as views may take threads (see `worker`). Answering more of a crowd at once with originals would only make it
-    # ask faster: uploads beside 100 clients were twice as slow.
-    waiting = max(1, deployment.server.threads // 2)
+    # Half of the views that are answered at once: the others go on. Answering more of a crowd at once with originals would
+    # only make it ask faster: uploads beside 100 clients were twice as slow.
+    waiting = max(1, deployment.server.views // 2)
     if importlib.util.find_spec("PIL") is None:
         log.info("Pillow is not installed: originals are shown for thumbnails; pip install 'openim-direct[all]'")
         return Pictures(None, waiting)
     return Pictures(ThumbnailHelper(), waiting)
 
 
-class _Neighbours:
-    """What `checks` asks; see `checks.Asked`."""
+def create_nodes(deployment: Deployment, own: str | None = None) -> dict[str, Node]:
+    """Every node that the file holds keys for.
 
-    def __init__(self, records: Records, redis: RedisStore | None) -> None:
-        self._records = records
-        self._redis = redis
-
-    def records(self) -> None:
-        self._records.prepare()
-
-    def legacy_table(self) -> None:
-        self._records.check_legacy()
-
-    def redis(self) -> None:
-        if self._redis is not None:
-            self._redis.ping()
+    :param own: the ID of the instance's own.
+    """
+    return {n.id: Node(n, own=n.id == own) for n in deployment.nodes.values() if n.access_key is not None}
 
 
-def create_nodes(deployment: Deployment) -> dict[str, Node]:
-    """Every node that the file holds keys for."""
-    return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
+def _legacy_table(deployment: Deployment) -> LegacyTable | None:
+    return LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
 
 
 def create_records(deployment: Deployment) -> BulkRecords:
     """For work on all of them."""
-    return BulkRecords(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
+    return BulkRecords(deployment.records, _legacy_table(deployment))
 
 
-def create_neighbours(deployment: Deployment) -> _Neighbours:
-    return _Neighbours(create_records(deployment), _redis(deployment))
+def create_services_to_check(deployment: Deployment) -> list[Service]:
+    records, redis = create_records(deployment), _redis(deployment)
+    services: list[Service] = [("records", "database", records.prepare)]
+    if deployment.legacy.table:
+        services.append(("records", "v3.4.0's table", records.check_legacy))
+    if redis is not None:
+        services.append(("redis", "login", redis.ping))
+    return services
 
 
-def see(deployment: Deployment) -> Overview:
+def describe_deployment(deployment: Deployment) -> Overview:
     """The whole deployment as this machine sees it.
 
     :raises DatabaseError: the records cannot be read.
     """
     headers = {MARK_HEADER: Sealer(deployment.auth.secrets).mark_forward("status")}
-    return look(deployment, create_nodes(deployment), create_records(deployment).totals(), headers)
-
-
-def create_instance(deployment: Deployment, instance_id: str, request_log: RequestLog | None = None) -> WSGIApplication:
-    """The WSGI application of one instance, its background work started.
-
-    :param request_log: takes an entry for each request.
-    """
-    metrics.start(instance_id, deployment.instances[instance_id].node)
-    services = create_services(deployment, instance_id, request_log)
-    for monitor in (services.monitor, *services.peers):
-        monitor.start()
-    services.history.start()
-    return create_app(services)
+    probes = {node.id: node.probe for node in create_nodes(deployment).values()}
+    return describe(deployment, probes, create_records(deployment).totals(), headers)

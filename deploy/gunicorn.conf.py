@@ -5,26 +5,13 @@
     OPENIM_DIRECT_CONFIG=instances.yaml OPENIM_DIRECT_INSTANCE=i1 \\
         gunicorn -c deploy/gunicorn.conf.py 'app.server.wsgi:application()'
 
-What is set here wins over instances.yaml and over the options of `serve`; options of gunicorn's own win over this file.
+What is set here wins over instances.yaml; options on the command line win over this file.
 """
 
-from app.server.gunicorn_conf import *  # noqa: F403 (its names are gunicorn's settings)
+# All of the built-in settings, each with its reason; what follows replaces them. `_` names would be left out.
+from app.server.gunicorn_conf import *  # noqa: F403
 
-if __name__ == "__config__":
-    # gunicorn itself reads this file; `openim-direct serve` has set these already. Names with _ are no settings.
-    from app.config.load import ConfigError as _ConfigError
-    from app.server.wsgi import deployment_of_environment as _deployment_of_environment
-
-    try:
-        _deployment, _instance = _deployment_of_environment()
-    except _ConfigError as _error:
-        raise SystemExit(f"gunicorn.conf.py: {_error}") from None
-    bind = _deployment.instances[_instance].bind
-    workers = _deployment.server.workers
-    threads = _deployment.server.threads
-    proc_name = f"openim-direct {_instance}"
-
-# gunicorn's own line for each request, on stdout; without it there is one of ours (OPENIM_DIRECT_LOG=json, text or none).
+# gunicorn's own line for each request, on stdout; without it there is one of ours (OPENIM_DIRECT_REQUEST_LOG=off: none).
 # accesslog = "-"
 # access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(D)s us'
 
@@ -38,8 +25,7 @@ if __name__ == "__config__":
 # A connection that the instance closes first is a 502 at the balancer: keep this above its own idle time (nginx: 60 s).
 # keepalive = 75
 
-# More processes on more cores; threads mostly wait for MinIO and the database.
+# More processes on more cores (server.workers in instances.yaml).
 # workers = 4
-# threads = 8
 
-# Leave worker_class (it answers unreadable requests in OpenIM's form) and preload_app (connections are each worker's own).
+# Leave worker_class (the program is written for greenlets) and preload_app (connections are each worker's own).

@@ -37,6 +37,6 @@ echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 # Coverage of the whole run, of every process that it starts: what serves requests are gunicorn's workers, and the unit tests
 # alone pass through 59 % of app/. It takes half as much CPU again in Python's processes and hardly any time, since tests
 # mostly wait. A run with arguments is of a part, and its figure would say nothing.
-[ $# -gt 0 ] || set -- --cov --cov-report=term:skip-covered
+[ $# -gt 0 ] || set -- -q --cov --cov-report=term:skip-covered
 # With CI set pytest shows whole differences, and those of two long texts take it hours to find.
 exec env -u CI -u BUILD_NUMBER "$venv/bin/python" -m pytest "$@"

@@ -70,8 +70,8 @@ def wait_for(what: str, condition: Callable[[], Any], timeout: float = 20, log: 
 class Process:
     """A child with its log; ended by SIGTERM, then SIGKILL."""
 
-    def __init__(self, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
-        self.command, self.log, self.env = command, log, env
+    def __init__(self, command: list[str], log: Path, env: dict[str, str] | None = None, folder: Path | None = None) -> None:
+        self.command, self.log, self.env, self.folder = command, log, env, folder
         self.child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -82,6 +82,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(self.env or {})},
+                cwd=self.folder,
                 # A group of its own, so that a kill of the parent can take its workers with it.
                 start_new_session=True,
             )

@@ -1,101 +1,89 @@
-"""Around every request: who answers and by which line of defence, in a header, the metrics and the log."""
+"""Observes every request: its pin goes into a header, its time and outcome into the metrics and the request log."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from app.api.call import Call
+from flask import Flask, Response, g, request
+
 from app.api.services import Services
-from app.core import wire
-from app.observability import metrics, trail
+from app.observability import metrics, request_log, trail
 from app.routing import pinning
 from app.routing.forwarding import MARK_HEADER, PREFIX_HEADER
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-PIN_HEADER = "X-OpenIM-Direct-Pin"
-_MARK = "HTTP_" + MARK_HEADER.upper().replace("-", "_")
-_PREFIX = "HTTP_" + PREFIX_HEADER.upper().replace("-", "_")
-_OBJECT = "/object/"
 #: Characters of a path in the log; names have up to 1,024 bytes.
 _MAX_PATH = 300
-_ASIDE = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics"}
 
 
-def route_of(method: str, path: str) -> str:
-    """The route's name in metrics and logs: one of few, whatever is asked for."""
-    if path.startswith("/i/"):
-        path = path[path.find("/", 3) :]
-    if path.startswith(_OBJECT):
-        if method in ("GET", "HEAD"):
-            return "view"
-        route = path[len(_OBJECT) :]
-        return route if method == "POST" and route in wire.ROUTES else "other"
-    return _ASIDE.get(path) or ("status" if path.startswith("/status") else "other")
+def register(app: Flask, services: Services) -> None:
+    """Registers first of all, so that the hooks below see what the others do."""
+
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        g.trail = trail.begin(request.headers.get("operationID", ""))
+        g.forwarded_by = services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
+        g.pin = _pin(services)
+        g.status = 500
+        metrics.count("requests_in_flight")
+
+    @app.after_request
+    def add_pin(response: Response) -> Response:
+        g.status = response.status_code
+        if request.method == "POST":
+            response.headers["X-OpenIM-Direct-Pin"] = g.pin
+        return response
+
+    @app.teardown_request
+    def end(_: BaseException | None) -> None:
+        seconds = time.perf_counter() - g.started
+        trail.end()
+        route = route_name()
+        metrics.request_ended(route, g.trail.code, g.pin, seconds)
+        if request_log.requests.isEnabledFor(logging.INFO) and route not in ("health", "metrics"):
+            request_log.requests.info(request_log.TEXT, _entry(services, route, seconds))
 
 
-def observed(
-    wsgi_app: WSGIApplication, services: Services, write: Callable[[Mapping[str, Any]], None] | None
-) -> WSGIApplication:
-    """
-    :param write: takes a log entry for each request but health checks and scrapes; None for no log.
-    """
-    instance, node = services.instance.id, services.instance.node
-    known = services.deployment.instances
-    cookie_name = services.deployment.cookie.name
+def route_name() -> str:
+    """Return the route's name in metrics and logs: one of few, whatever is requested."""
+    blueprint, _, view = (request.endpoint or "").partition(".")
+    if blueprint == "objects" and request.method != "OPTIONS":
+        return view
+    return blueprint if blueprint in metrics.ASIDE else "other"
 
-    def line_of(environ: WSGIEnvironment, path: str) -> tuple[str, str | None]:
-        """The line of defence, and who forwarded the request."""
-        sender = services.sealer.forwarded_by(environ[_MARK]) if _MARK in environ else None
-        cookie = Call(environ).cookie(cookie_name)
-        prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else environ.get(_PREFIX)
-        token = "HTTP_TOKEN" in environ
-        return pinning.line(instance, cookie, cookie in known, token, prefix, sender is not None), sender
 
-    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        started = time.perf_counter()
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        route = route_of(method, path)
-        pin, sender = line_of(environ, path)
-        this = trail.begin(environ.get("HTTP_OPERATIONID", ""))
-        answered = "500"
+def _pin(services: Services) -> str:
+    """Return what kept the client on this instance."""
+    cookie = request.cookies.get(services.deployment.cookie.name)
+    path = request.path
+    prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else request.headers.get(PREFIX_HEADER)
+    return pinning.pin(
+        services.instance.id,
+        cookie,
+        cookie in services.deployment.instances,
+        "token" in request.headers,
+        prefix,
+        g.forwarded_by is not None,
+    )
 
-        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            nonlocal answered
-            answered = status[:3]
-            if method == "POST":
-                headers.append((PIN_HEADER, pin))
-            return start_response(status, headers, *exc_info)
 
-        metrics.request_began()
-        try:
-            return wsgi_app(environ, cast("StartResponse", start))
-        finally:
-            seconds = time.perf_counter() - started
-            trail.end()
-            metrics.request_ended(route, this.code, pin, seconds)
-            if write is not None and route not in ("health", "metrics"):
-                entry: dict[str, Any] = {
-                    "instance": instance,
-                    "node": node,
-                    "operationID": this.operation,
-                    "user": this.user,
-                    "method": method,
-                    "route": route,
-                    "path": path.encode("latin-1", "replace").decode("utf-8", "replace")[:_MAX_PATH],
-                    "status": int(answered),
-                    "errCode": this.code,
-                    "pin": pin,
-                    "ms": round(seconds * 1000, 2),
-                    **{f"{part}_ms": round(spent * 1000, 2) for part, spent in this.parts.items()},
-                }
-                if sender is not None:
-                    entry["forwardedBy"] = sender
-                if this.forwarded_to:
-                    entry["forwardedTo"] = this.forwarded_to
-                write(entry)
-
-    return wrapped
+def _entry(services: Services, route: str, seconds: float) -> dict[str, Any]:
+    """Return the request's line in the log."""
+    others = {"forwardedBy": g.forwarded_by, "forwardedTo": g.trail.forwarded_to}
+    return {
+        "instance": services.instance.id,
+        "node": services.instance.node,
+        "operationID": g.trail.operation,
+        "user": g.trail.user,
+        "method": request.method,
+        "route": route,
+        "path": request.path[:_MAX_PATH],
+        "status": g.status,
+        "errCode": g.trail.code,
+        "pin": g.pin,
+        "ms": round(seconds * 1000, 2),
+        **{f"{part}_ms": round(spent * 1000, 2) for part, spent in g.trail.parts.items()},
+        **{name: instance for name, instance in others.items() if instance},
+    }

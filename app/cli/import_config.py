@@ -1,4 +1,4 @@
-"""`openim-direct import-config`: from v3.4.0's files to an instances.yaml."""
+"""`openim-direct import-config`: turns v3.4.0's files into an instances.yaml."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from app.cli.options import UserError
+from app.config.document import dump_yaml, load_yaml
 from app.config.load import ConfigError, parse
-from app.config.reader import dump_yaml, load_yaml
 from app.config.v340 import convert
 from app.core.errors import ImportFault
 
@@ -30,7 +30,7 @@ def import_config(files: tuple[Path, ...], output: Path | None, force: bool) -> 
         imported = convert([(str(file), _read(file)) for file in files])
     except ImportFault as e:
         raise UserError(f"not all of v3.4.0's settings are there, nothing is written\n{e}") from None
-    text = "# Made by `openim-direct import-config` from v3.4.0's configuration. Holds secrets: keep it from others.\n"
+    text = "# Written by `openim-direct import-config` from v3.4.0's configuration. Holds secrets: keep it from others.\n"
     text += dump_yaml(imported.document)
     try:
         parse(text, os.environ, base=Path.cwd())
@@ -40,8 +40,7 @@ def import_config(files: tuple[Path, ...], output: Path | None, force: bool) -> 
         click.echo(text, nl=False)
     else:
         # Readable for its owner alone from the first byte on.
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as f:
+        with open(output, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
             f.write(text)
         click.echo(f"wrote {output}", err=True)
     for note in imported.notes:
@@ -51,5 +50,7 @@ def import_config(files: tuple[Path, ...], output: Path | None, force: bool) -> 
 def _read(file: Path) -> Any:
     try:
         return load_yaml(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as e:
-        raise UserError(f"{file}: not YAML: {' '.join(str(e).split())[:300]}") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{file}: cannot be read: {e.strerror if isinstance(e, OSError) else 'it is not UTF-8'}") from None
+    except ValueError as e:
+        raise UserError(f"{file}: not YAML: {e}") from None

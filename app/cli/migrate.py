@@ -7,14 +7,11 @@ import time
 
 import click
 
-from app.cli.nodes import failures, node_of, old_node, parse_size
-from app.cli.options import UserError, config_option, load_config
-from app.compose import create_nodes, create_records
+from app.cli.options import UserError, config_option, load_config, node_of, old_node, parse_size, show_some
+from app.compose import create_records
 from app.operations.migrate import Migration, Summary
 from app.operations.transfer import Limiter
 from app.status.report import size_text
-
-_SHOWN = 20
 
 
 @click.command()
@@ -51,40 +48,33 @@ def migrate(
     *sources, target = nodes
     if not sources:
         raise UserError("name the nodes to move from, and the one to move to: openim-direct migrate m1 m2 c1")
-    if target in sources:
-        raise UserError(f"{target} is both FROM and TO")
-    if len(set(sources)) != len(sources):
-        raise UserError("a node is named twice")
+    if len(set(nodes)) != len(nodes):
+        raise UserError("a node is named twice, or is both FROM and TO")
     deployment = load_config(config_file)
-    made = create_nodes(deployment)
-    there = {node_id: node_of(deployment, node_id, made) for node_id in nodes}
+    used = {node_id: node_of(deployment, node_id) for node_id in nodes}
     for node_id in sources:
         if not deployment.nodes[node_id].drain:
             click.echo(f"warning: nodes.{node_id}.drain is not true: new uploads go on coming to it", err=True)
-    records = create_records(deployment)
-    with failures(), _Progress() as progress:
-        migration = Migration(
-            {s: there[s] for s in sources},
-            there[target],
-            records,
-            old_node(deployment),
-            parallel,
-            Limiter(bandwidth),
-            verify == "full",
-            dry_run,
-            progress.add,
-        )
-        for node in there.values():
-            # Of a cluster, this finds the endpoints that answer.
-            node.probe()
-        if not dry_run:
-            migration.check_target(allow_object_lock)
-        objects, size = migration.plan()
-        progress.begin(objects, size)
-        start = time.monotonic()
-        summary = migration.run()
-        took = time.monotonic() - start
-    _show(summary, target, dry_run, took)
+    for node in used.values():
+        # Of a cluster, this finds the endpoints that answer.
+        node.probe()
+    migration = Migration(
+        {s: used[s] for s in sources},
+        used[target],
+        create_records(deployment),
+        old_node(deployment),
+        parallel,
+        Limiter(bandwidth),
+        verify == "full",
+        dry_run,
+    )
+    if not dry_run:
+        migration.check_target(allow_object_lock)
+    objects, size = migration.plan()
+    start = time.monotonic()
+    with click.progressbar(length=size, label=f"{objects} objects", file=sys.stderr) as bar:
+        summary = migration.run(bar.update)
+    _show(summary, target, dry_run, time.monotonic() - start)
     sys.exit(1 if summary.left or summary.given_up else 0)
 
 
@@ -95,51 +85,10 @@ def _show(summary: Summary, target: str, dry_run: bool, took: float) -> None:
         rate = size_text(summary.bytes / took) if took > 0 else "0 B"
         click.echo(
             f"moved {summary.objects} objects of {summary.names} names to {target}: {size_text(summary.bytes)} in "
-            f"{took:.1f} s, {rate}/s; {summary.there} were there already"
+            f"{took:.1f} s, {rate}/s; {summary.existed} were there already"
         )
     if summary.left:
         click.echo(f"not moved: {len(summary.left)}; their names mean what they meant")
-        for name, reason in summary.left[:_SHOWN]:
-            click.echo(f"  {name}: {reason}")
-        if len(summary.left) > _SHOWN:
-            click.echo(f"  and {len(summary.left) - _SHOWN} more")
+        show_some([f"{name}: {reason}" for name, reason in summary.left])
     if summary.given_up:
         click.echo(f"given up: {summary.given_up}", err=True)
-
-
-class _Progress:
-    """A bar on a terminal; nothing elsewhere."""
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._progress.start()
-        self._task = self._progress.add_task("looking", total=None)
-        return self
-
-    def begin(self, objects: int, size: int) -> None:
-        self._progress.update(self._task, description=f"{objects} objects", total=size)
-
-    def add(self, count: int) -> None:
-        self._progress.advance(self._task, count)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

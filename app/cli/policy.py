@@ -6,7 +6,7 @@ import json
 
 import click
 
-from app.cli.options import UserError, config_option, load_config
+from app.cli.options import config_option, load_config, node_config
 from app.storage.policy import policy as policy_of
 
 
@@ -23,7 +23,4 @@ def policy(node: str, config_file: str, make_bucket: bool) -> None:
     mc admin user add m1 KEY SECRET
     mc admin policy attach m1 openim-direct --user KEY
     """
-    deployment = load_config(config_file)
-    if node not in deployment.nodes:
-        raise UserError(f"no such node: {node}; nodes are {', '.join(deployment.nodes)}")
-    click.echo(json.dumps(policy_of(deployment.nodes[node], make_bucket), indent=2))
+    click.echo(json.dumps(policy_of(node_config(load_config(config_file), node), make_bucket), indent=2))

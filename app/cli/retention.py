@@ -7,16 +7,13 @@ import time
 
 import click
 
-from app.cli.nodes import failures, node_of, old_node, parse_age
-from app.cli.options import UserError, config_option, load_config
+from app.cli.options import UserError, config_option, load_config, node_of, old_node, parse_age, show_some
 from app.compose import create_nodes, create_records
 from app.core.errors import APIError
-from app.operations.retention import GRACE, collect, still_needed
+from app.operations.retention import collect, still_needed
 from app.operations.retention import expire as expire_records
 from app.operations.retention import purge as purge_node
 from app.status.report import size_text
-
-_SHOWN = 20
 
 
 @click.command()
@@ -33,19 +30,14 @@ def expire(config_file: str, older_than: float, content_type: str | None, dry_ru
     deployment = load_config(config_file)
     before = int((time.time() - older_than) * 1000)
     records, nodes = create_records(deployment), create_nodes(deployment)
-    with failures():
-        if not dry_run and not yes:
-            counted = expire_records(records, nodes, before, content_type, dry_run=True)
-            click.confirm(f"Remove {counted.names} names, of {counted.objects} objects?", abort=True, err=True)
-        grace = 0.0 if dry_run else GRACE
-        done = expire_records(records, nodes, before, content_type, dry_run, grace)
+    if not dry_run and not yes:
+        counted = expire_records(records, nodes, before, content_type, dry_run=True)
+        click.confirm(f"Remove {counted.names} names, of {counted.objects} objects?", abort=True, err=True)
+    done = expire_records(records, nodes, before, content_type, dry_run)
     verb = "would remove" if dry_run else "removed"
     most = "up to " if dry_run else ""
     click.echo(f"{verb} {done.names} names, {most}{done.objects} objects, {most}{size_text(done.bytes)}")
-    for key, reason in done.kept[:_SHOWN]:
-        click.echo(f"  stays: {key}: {reason}")
-    if len(done.kept) > _SHOWN:
-        click.echo(f"  and {len(done.kept) - _SHOWN} more")
+    show_some([f"stays: {key}: {reason}" for key, reason in done.kept])
 
 
 @click.command()
@@ -58,15 +50,12 @@ def gc(config_file: str, only: str | None, dry_run: bool) -> None:
     MinIO removes unfinished multipart uploads by itself after 24 h; files that were sent and never completed it does not.
     """
     deployment = load_config(config_file)
-    made = create_nodes(deployment)
-    nodes = [node_of(deployment, only, made)] if only is not None else list(made.values())
-    records = create_records(deployment)
-    older = deployment.uploads.expire + 3600
-    failed = False
+    nodes = list(create_nodes(deployment).values()) if only is None else [node_of(deployment, only)]
+    records, failed = create_records(deployment), False
     for node in nodes:
         try:
             node.probe()
-            done = collect(records, node, older, dry_run)
+            done = collect(records, node, deployment.uploads.expire + 3600, dry_run)
         except APIError as e:
             # The others still can.
             click.echo(f"{node.id}: {e.detail}", err=True)
@@ -92,12 +81,11 @@ def purge(node_id: str, config_file: str, dry_run: bool, yes: bool) -> None:
     records = create_records(deployment)
     if not deployment.nodes[node_id].drain:
         raise UserError(f"nodes.{node_id}.drain is not true: new uploads may come to it; set it, and restart the instances")
-    with failures():
-        node.probe()
-        names = still_needed(records, node, old_node(deployment))
-        if names:
-            raise UserError(f"names still mean objects of {node_id}, such as {', '.join(names)}: migrate them first")
-        if not dry_run and not yes:
-            click.confirm(f"Delete everything under openim/ in {node.bucket} on {node_id}?", abort=True, err=True)
-        objects, size = purge_node(node, dry_run=dry_run)
-    click.echo(f"{'would delete' if dry_run else 'deleted'} {objects} objects, {size_text(size)}, on {node_id}")
+    node.probe()
+    names = still_needed(records, node, old_node(deployment))
+    if names:
+        raise UserError(f"names still mean objects of {node_id}, such as {', '.join(names)}: migrate them first")
+    if not dry_run and not yes:
+        click.confirm(f"Delete everything under openim/ in {node.bucket} on {node_id}?", abort=True, err=True)
+    done = purge_node(node, dry_run)
+    click.echo(f"{'would delete' if dry_run else 'deleted'} {done.objects} objects, {size_text(done.bytes)}, on {node_id}")

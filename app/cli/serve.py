@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import TYPE_CHECKING, Any
+import sys
+from pathlib import Path
 
 import click
-from gunicorn.app.base import BaseApplication
 
-from app.api.services import RequestLog
 from app.cli.options import UserError, config_option, load_config
-from app.compose import check_instance, create_instance
-from app.config.load import ConfigError, Deployment
-from app.observability import request_log
-from app.server import gunicorn_conf
+from app.compose import check_instance
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+#: The `gunicorn` command, but for the current folder on Python's path: a folder `app` of somebody else's may lie there.
+_GUNICORN = "import sys; sys.path = [p for p in sys.path if p]; from gunicorn.app.wsgiapp import run; run(prog='gunicorn')"
+#: gunicorn's settings, and what it runs.
+_SETTINGS, _TARGET = "python:app.server.gunicorn_conf", "app.server.wsgi:application()"
 
 
 @click.command()
 @click.argument("instance")
 @config_option
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes; server.workers of the file by default.")
-@click.option("--threads", type=click.IntRange(1, 256), help="Threads a process; server.threads by default.")
-@click.option("--settings", "settings_file", metavar="FILE", help="gunicorn settings that replace the built-in ones.")
+@click.option("--settings", "settings_file", type=click.Path(exists=True, dir_okay=False), help="gunicorn settings on top.")
 @click.option(
     "--log",
     "log_form",
@@ -34,76 +32,41 @@ if TYPE_CHECKING:
 )
 @click.option("--no-request-log", is_flag=True, help="No line for each request, only what goes wrong.")
 def serve(
-    instance: str,
-    config_file: str,
-    workers: int | None,
-    threads: int | None,
-    settings_file: str | None,
-    log_form: str,
-    no_request_log: bool,
+    instance: str, config_file: str, workers: int | None, settings_file: str | None, log_form: str, no_request_log: bool
 ) -> None:
-    """Run INSTANCE of the deployment until SIGTERM, which lets running requests end."""
+    """Run INSTANCE of the deployment until SIGTERM, which lets running requests end.
+
+    This is gunicorn itself, with the settings of app/server/gunicorn_conf.py.
+    """
     deployment = load_config(config_file)
-    try:
-        check_instance(deployment, instance, config_file)
-    except ConfigError as e:
-        raise UserError(str(e)) from None
-    request_log.configure(instance, log_form)
-    bind = deployment.instances[instance].bind
+    check_instance(deployment, instance, config_file)
+    bind, url = deployment.instances[instance].bind, deployment.instances[instance].url
     _check_free(bind)
     node = deployment.nodes[deployment.instances[instance].node]
-    settings: dict[str, Any] = {k: v for k, v in vars(gunicorn_conf).items() if not k.startswith("_")}
-    settings.update(
-        bind=bind,
-        workers=workers or deployment.server.workers,
-        threads=threads or deployment.server.threads,
-        proc_name=f"openim-direct {instance}",
-    )
+    count = workers or deployment.server.workers
     click.echo(
-        f"instance {instance} on http://{bind} (reached at {deployment.instances[instance].url}), "
-        f"node {node.id} at {node.endpoint}, {settings['workers']} workers of {settings['threads']} threads"
+        f"instance {instance} on http://{bind} (reached at {url}), node {node.id} at {node.endpoint}, {count} workers"
     )
-    write = None if no_request_log else request_log.writer(log_form)
-    _Application(deployment, instance, settings, settings_file, write).run()
-
-
-class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(
-        self, deployment: Deployment, instance: str, settings: dict[str, Any], file: str | None, write: RequestLog | None
-    ) -> None:
-        self._write = write
-        self._deployment = deployment
-        self._instance = instance
-        self._settings = settings
-        self._file = file
-        super().__init__()
-
-    def load_config(self) -> None:
-        settings = dict(self._settings)
-        if self._file is not None:
-            settings.update(_read_settings(self._file))
-        for key, value in settings.items():
-            # Versions of gunicorn differ in what they can set.
-            if key in self.cfg.settings:
-                self.cfg.set(key, value)
-
-    def load(self) -> WSGIApplication:
-        # In the worker, after the fork: connections and threads are its own.
-        return create_instance(self._deployment, self._instance, self._write)
-
-
-def _read_settings(file: str) -> dict[str, Any]:
-    scope: dict[str, Any] = {}
-    try:
-        with click.open_file(file, encoding="utf-8") as f:
-            exec(compile(f.read(), file, "exec"), scope)  # noqa: S102 (gunicorn's own settings format is Python)
-    except (OSError, SyntaxError) as e:
-        raise UserError(f"{file}: {e}") from None
-    return {k: v for k, v in scope.items() if not k.startswith("_")}
+    package = str(Path(__file__).resolve().parents[2])
+    environ = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "OPENIM_DIRECT_CONFIG": config_file,
+        "OPENIM_DIRECT_INSTANCE": instance,
+        "OPENIM_DIRECT_LOG": log_form,
+        "OPENIM_DIRECT_REQUEST_LOG": "off" if no_request_log else "on",
+    }
+    if settings_file is not None:
+        environ["OPENIM_DIRECT_SETTINGS"] = settings_file
+    command = [sys.executable, "-c", _GUNICORN, "--config", _SETTINGS]
+    command += [] if workers is None else ["--workers", str(workers)]
+    # In this very process: signals and a supervisor's look at it reach gunicorn.
+    sys.stdout.flush()
+    os.execve(sys.executable, [*command, _TARGET], environ)
 
 
 def _check_free(bind: str) -> None:
-    """gunicorn would try for five seconds, and then say less."""
+    """Fail at once where the port is taken: gunicorn would try for five seconds, and then say less."""
     host, _, port = bind.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -111,6 +74,5 @@ def _check_free(bind: str) -> None:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as e:
-            raise UserError(
-                f"cannot listen on {bind}: {e.strerror or e}; change `bind` in the file, or end what uses it"
-            ) from None
+            detail = f"cannot listen on {bind}: {e.strerror or e}; change `bind` in the file, or end what uses it"
+            raise UserError(detail) from None

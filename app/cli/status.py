@@ -1,18 +1,17 @@
-"""`openim-direct status`: every node and instance at a glance."""
+"""`openim-direct status`: shows every node and instance."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from app.cli.nodes import failures
 from app.cli.options import config_option, load_config
-from app.compose import see
+from app.compose import describe_deployment
 from app.status.overview import InstanceState, NodeState, Overview
 from app.status.report import Latency, size_text
 
@@ -32,33 +31,26 @@ def status(config_file: str, as_json: bool, watch: float | None) -> None:
     Latencies, uploads, share, forwards and errors are of the last 5 minutes. Exit code 1 where something is down.
     """
     deployment = load_config(config_file)
-    if watch is not None and not as_json:
-        from rich.live import Live
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            overview = describe_deployment(deployment)
+            if as_json:
+                encoded = msgspec.json.encode(overview)
+                # A line each time where they follow each other.
+                click.echo(encoded if watch is not None else msgspec.json.format(encoded, indent=2))
+            else:
+                from rich.console import Console
 
-        with failures(), Live(_tables(see(deployment)), screen=True) as live:
-            try:
-                while True:
-                    time.sleep(watch)
-                    live.update(_tables(see(deployment)))
-            except KeyboardInterrupt:
-                return
-    while True:
-        with failures():
-            found = see(deployment)
-        if as_json:
-            # A line each time where they follow each other.
-            encoded = msgspec.json.encode(found)
-            click.echo((encoded if watch is not None else msgspec.json.format(encoded, indent=2)).decode())
-        else:
-            from rich.console import Console
-
-            Console().print(_tables(found))
-        if watch is None:
-            sys.exit(0 if found.all_up else 1)
-        time.sleep(watch)
+                console = Console()
+                if watch is not None:
+                    console.clear()
+                console.print(_tables(overview))
+            if watch is None:
+                sys.exit(0 if overview.all_up else 1)
+            time.sleep(watch)
 
 
-def _tables(found: Overview) -> RenderableType:
+def _tables(overview: Overview) -> RenderableType:
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -69,38 +61,30 @@ def _tables(found: Overview) -> RenderableType:
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for instance in found.instances:
-        instances.add_row(*_instance_row(instance))
+    for i in overview.instances:
+        cells = [i.id, i.node, "yes" if i.ready else "no"]
+        if i.report is not None:
+            recent = i.report.recent
+            cells += [*_milliseconds(i.report.latency), f"{recent.uploads_completed:,}", _percent(i.share)]
+            cells += [f"{recent.forwards:,}", f"{recent.errors:,}"]
+        instances.add_row(*cells)
     nodes = Table("node", "up", "p50 ms", "p99 ms", "objects", "bytes", "share", box=box.SIMPLE)
-    whole = sum(node.bytes for node in found.nodes)
-    for node in found.nodes:
-        nodes.add_row(*_node_row(node, found, whole))
+    whole = sum(n.bytes for n in overview.nodes)
+    for n in overview.nodes:
+        reports = [i.report for i in overview.instances if i.report is not None and i.report.node == n.id]
+        latency = reports[0].node_latency if reports else Latency(n.latency_ms)
+        up = {True: "yes", False: "no", None: "?"}[n.up]
+        share = _percent(n.bytes / whole if whole else None)
+        nodes.add_row(n.id or "(unknown)", up, *_milliseconds(latency), f"{n.objects:,}", size_text(n.bytes), share)
     # Below the tables, where a terminal of 80 columns does not break them.
-    told = [*_told(found.instances), *_told(found.nodes), *(f"{n.id}: drains" for n in found.nodes if n.drain)]
-    return Group(instances, nodes, Text("\n".join(told)))
+    states: list[InstanceState | NodeState] = [*overview.instances, *overview.nodes]
+    reasons = [f"{state.id or '(unknown)'}: {state.reason}" for state in states if state.reason]
+    reasons += [f"{n.id}: drains" for n in overview.nodes if n.drain]
+    return Group(instances, nodes, *map(Text, reasons))
 
 
-def _told(states: Sequence[InstanceState | NodeState]) -> list[str]:
-    return [f"{state.id or '(unknown)'}: {state.reason}" for state in states if state.reason]
-
-
-def _instance_row(instance: InstanceState) -> list[str]:
-    up = "yes" if instance.ready else "no"
-    report = instance.report
-    if report is None:
-        return [instance.id, instance.node, up, *[""] * 6]
-    recent = report.recent
-    share = "" if instance.share is None else f"{100 * instance.share:.0f} %"
-    counts = [f"{recent.uploads_completed:,}", share, f"{recent.forwards:,}", f"{recent.errors:,}"]
-    return [instance.id, instance.node, up, *_milliseconds(report.latency), *counts]
-
-
-def _node_row(node: NodeState, found: Overview, whole: int) -> list[str]:
-    reports = [i.report for i in found.instances if i.report is not None and i.report.node == node.id]
-    latency = reports[0].node_latency if reports else Latency(node.latency_ms)
-    up = {True: "yes", False: "no", None: "?"}[node.up]
-    share = f"{100 * node.bytes / whole:.0f} %" if whole else ""
-    return [node.id or "(unknown)", up, *_milliseconds(latency), f"{node.objects:,}", size_text(node.bytes), share]
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def _milliseconds(latency: Latency) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from app.auth.tokens import make_token
 from app.cli.options import config_option, load_config
-from app.operations.client import Client, ClientError
+from app.operations.client import Client
 
 
 @click.command()
@@ -38,15 +38,12 @@ def upload(
         given_token = given_token or make_token(deployment.auth.secrets[0], user, 5, 3600)
     client = Client(api_url, given_token, keep_cookies=cookies)
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    try:
-        with click.progressbar(length=file.stat().st_size, label=file.name, show_pos=False) as bar:
-            url, was_there = client.upload(file, f"{user}/{name or file.name}", content_type, bar.update)
-        if was_there:
-            click.echo("the content was there already; no byte was sent", err=True)
-        if verify:
-            if client.download(url) != file.read_bytes():
-                raise click.ClickException(f"{url} does not give back the bytes of {file}")
-            click.echo("downloaded again: the bytes are equal", err=True)
-    except ClientError as e:
-        raise click.ClickException(str(e)) from None
+    with click.progressbar(length=file.stat().st_size, label=file.name, show_pos=False) as bar:
+        url, existed = client.upload(file, f"{user}/{name or file.name}", content_type, bar.update)
+    if existed:
+        click.echo("the content was there already; no byte was sent", err=True)
+    if verify:
+        if client.download(url) != file.read_bytes():
+            raise click.ClickException(f"{url} does not give back the bytes of {file}")
+        click.echo("downloaded again: the bytes are equal", err=True)
     click.echo(url)

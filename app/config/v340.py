@@ -1,53 +1,71 @@
-"""v3.4.0's config.yaml, one for each third RPC and its MinIO node, to an instances.yaml. Pure: text in, document out."""
+"""Turns v3.4.0's config.yaml, one for each third RPC and its MinIO node, into an instances.yaml.
+
+Pure: documents in, document out. v3.4.0 (Go's yaml.v3, into fields of type string) takes a scalar's own text, quoted or not,
+and so does this: documents are those of `document.load_yaml`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from app.config.document import NULL
 from app.core.errors import ImportFault
 
+#: What Go's yaml.v3 takes for true.
+_TRUE = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"}
 #: The first instance's port; the next ones count on.
 _FIRST_PORT = 10011
 _PLACEHOLDER = "external_ip"
+#: What must be the same in all files.
+_SHARED = ("secret", "object.apiURL", "manager.userID", "redis.address", "mysql.address", "mysql.database")
 
 
-class Imported:
+class Imported(NamedTuple):
     """
     :ivar document: the deployment, as instances.yaml holds it.
     :ivar notes: what could not be carried over, or has to be looked at.
     """
 
-    def __init__(self, document: dict[str, Any], notes: list[str]) -> None:
-        self.document = document
-        self.notes = notes
+    document: dict[str, Any]
+    notes: list[str]
 
 
 class _File:
     """One configuration file; missing keys are noted by their path."""
 
     def __init__(self, name: str, document: Any, missing: list[str]) -> None:
-        self.name, self.missing = name, missing
-        self.document = document if isinstance(document, Mapping) else {}
+        self.name, self.document, self.missing = name, document, missing
         if not isinstance(document, Mapping):
             missing.append(f"{name}: is no mapping, so not v3.4.0's config.yaml")
 
-    def get(self, path: str, default: Any = None) -> Any:
-        value: Any = self.document
+    def get(self, path: str) -> Any:
+        """None where the key is missing, or nothing."""
+        value = self.document
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
-        return default if value in (None, "") else value
+        return None if value in (NULL, "") else value
+
+    def all(self, path: str) -> list[Any]:
+        value = self.get(path)
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    def text(self, path: str) -> str:
+        """The text of a key that may be missing, or the first of a list."""
+        value = next(iter(self.all(path)), "")
+        if isinstance(value, str):
+            return value
+        if value is not NULL:
+            self.missing.append(f"{self.name}: {path} is no text")
+        return ""
 
     def need(self, path: str) -> str:
-        value = self.get(path)
-        if isinstance(value, list):
-            value = value[0] if value else None
-        if value is None or isinstance(value, (Mapping, bool)):
+        text = self.text(path)
+        if not text:
             self.missing.append(f"{self.name}: {path} is missing")
-            return ""
-        return str(value)
+        return text
 
 
 def convert(files: Sequence[tuple[str, Any]]) -> Imported:
@@ -59,83 +77,72 @@ def convert(files: Sequence[tuple[str, Any]]) -> Imported:
     notes: list[str] = []
     read = [_File(name, document, missing) for name, document in files]
     first = read[0]
-    document: dict[str, Any] = {
+    nodes: dict[str, dict[str, Any]] = {}
+    instances: dict[str, dict[str, str]] = {}
+    for number, file in enumerate(read):
+        node = _node(file)
+        same = (i for i, n in nodes.items() if (n["endpoint"], n["bucket"]) == (node["endpoint"], node["bucket"]))
+        node_id = next(same, f"m{len(nodes) + 1}")
+        nodes.setdefault(node_id, node)
+        instances[f"i{number + 1}"] = {"node": node_id, "bind": f"127.0.0.1:{_FIRST_PORT + number}"}
+        for path in _SHARED:
+            if file.get(path) != first.get(path):
+                notes.append(f"{path} differs between {first.name} and {file.name}: taken from {first.name}")
+    document = {
         "public_url": first.need("object.apiURL").rstrip("/"),
         "auth": {
             "secret": first.need("secret"),
             "redis": _redis(first, notes),
-            "admins": [str(user) for user in first.get("manager.userID", [])],
+            "admins": [user for user in first.all("manager.userID") if isinstance(user, str)],
         },
         "records": _mysql(first),
-        "legacy": {"table": True, "node": "auto", "mirror": True},
+        "legacy": {"table": True, "node": "auto" if len(nodes) > 1 else "m1", "mirror": True},
         "balancer": {"legacy_api": f"http://127.0.0.1:{first.need('api.openImApiPort')}"},
-        "nodes": {},
-        "instances": {},
+        "nodes": nodes,
+        "instances": instances,
     }
-    for file in read:
-        _add_node(file, document, notes)
-        _compare(first, file, notes)
-    nodes = document["nodes"]
-    if len(nodes) == 1:
-        document["legacy"]["node"] = next(iter(nodes))
-    else:
-        notes.append("legacy.node is auto: each old object is looked for on every node once; name the node if one holds all")
     if missing:
         raise ImportFault("\n".join(dict.fromkeys(missing)))
-    _look_at(document, notes)
+    if len(nodes) > 1:
+        notes.append("legacy.node is auto: each old object is looked for on every node once; name the node if one holds all")
+    _add_warnings(document, notes)
     return Imported(document, notes)
 
 
-def _add_node(file: _File, document: dict[str, Any], notes: list[str]) -> None:
-    if file.get("object.enable", "minio") != "minio":
-        file.missing.append(f"{file.name}: object.enable is {file.get('object.enable')}: only minio can be carried over")
-        return
-    minio = "object.minio"
+def _node(file: _File) -> dict[str, Any]:
+    engine = file.get("object.enable")
+    if engine not in (None, "minio"):
+        file.missing.append(f"{file.name}: object.enable is {engine}: only minio can be carried over")
     node: dict[str, Any] = {
-        "endpoint": file.need(f"{minio}.endpoint").rstrip("/"),
-        "sign_endpoint": str(file.get(f"{minio}.signEndpoint") or file.get(f"{minio}.endpoint", "")).rstrip("/"),
-        "bucket": file.need(f"{minio}.bucket"),
-        "access_key": file.need(f"{minio}.accessKeyID"),
-        "secret_key": file.need(f"{minio}.secretAccessKey"),
+        "endpoint": file.need("object.minio.endpoint").rstrip("/"),
+        "sign_endpoint": (file.text("object.minio.signEndpoint") or file.text("object.minio.endpoint")).rstrip("/"),
+        "bucket": file.need("object.minio.bucket"),
+        "access_key": file.need("object.minio.accessKeyID"),
+        "secret_key": file.need("object.minio.secretAccessKey"),
     }
-    if file.get(f"{minio}.sessionToken"):
-        node["session_token"] = str(file.get(f"{minio}.sessionToken"))
-    if file.get(f"{minio}.publicRead") is True:
+    if token := file.text("object.minio.sessionToken"):
+        node["session_token"] = token
+    if file.text("object.minio.publicRead") in _TRUE:
         node["public_read"] = True
-    nodes, instances = document["nodes"], document["instances"]
-    same = [i for i, n in nodes.items() if (n["endpoint"], n["bucket"]) == (node["endpoint"], node["bucket"])]
-    node_id = same[0] if same else f"m{len(nodes) + 1}"
-    nodes.setdefault(node_id, node)
-    number = len(instances) + 1
-    instances[f"i{number}"] = {"node": node_id, "bind": f"127.0.0.1:{_FIRST_PORT + number - 1}"}
-
-
-def _compare(first: _File, file: _File, notes: list[str]) -> None:
-    """What all instances share must be the same in all files."""
-    for path in ("secret", "object.apiURL", "manager.userID", "redis.address", "mysql.address", "mysql.database"):
-        if file.get(path) != first.get(path):
-            notes.append(f"{path} differs between {first.name} and {file.name}: taken from {first.name}")
+    return node
 
 
 def _redis(file: _File, notes: list[str]) -> str:
-    addresses = file.get("redis.address", [])
-    addresses = addresses if isinstance(addresses, list) else [addresses]
-    if len(addresses) > 1:
+    if len(file.all("redis.address")) > 1:
         notes.append("redis.address lists several: a Redis cluster is not supported; the first one is taken")
-    user, password = str(file.get("redis.username", "")), str(file.get("redis.password", ""))
+    user, password = file.text("redis.username"), file.text("redis.password")
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     return f"redis://{login}{file.need('redis.address')}/0"
 
 
 def _mysql(file: _File) -> str:
-    user, password = quote(file.need("mysql.username"), safe=""), quote(str(file.get("mysql.password", "")), safe="")
+    user, password = quote(file.need("mysql.username"), safe=""), quote(file.text("mysql.password"), safe="")
     return f"mysql+pymysql://{user}:{password}@{file.need('mysql.address')}/{file.need('mysql.database')}"
 
 
-def _look_at(document: dict[str, Any], notes: list[str]) -> None:
+def _add_warnings(document: dict[str, Any], notes: list[str]) -> None:
     """What is there, and most likely not as it should be."""
-    flat = list(_strings(document, ""))
-    for path, value in flat:
+    for path, value in _strings(document, ""):
         if _PLACEHOLDER in value:
             notes.append(f"{path} holds the placeholder {_PLACEHOLDER}: write the address that clients call")
         if "${" in value:

@@ -21,6 +21,13 @@ class APIError(Exception):
     get_status = 500
     #: Seconds for a Retry-After header, or None.
     retry_after: int | None = None
+    #: Whether `errDlt` repeats number and name after the cause.
+    numbered = True
+
+    def __init_subclass__(cls, code: int | None = None) -> None:
+        """Take v3.4.0's number, which has the class's name; without one the class is a case of the error above it."""
+        if code is not None:
+            cls.code, cls.name = code, cls.__name__
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
@@ -28,21 +35,17 @@ class APIError(Exception):
 
     @property
     def err_dlt(self) -> str:
-        """`errDlt` as v3.4.0 writes it: the cause, then number and name."""
-        return f"{self.detail}: {self.code} {self.name}"
+        """`errDlt` as v3.4.0 writes it."""
+        return f"{self.detail}: {self.code} {self.name}" if self.numbered else self.detail
 
 
 class InternalError(APIError):
     """v3.4.0's number for storage errors and for most bad arguments; kept so that clients see what they saw."""
 
-    @property
-    def err_dlt(self) -> str:
-        return self.detail
+    numbered = False
 
 
-class ArgsError(APIError):
-    code = 1001
-    name = "ArgsError"
+class ArgsError(APIError, code=1001):
     get_status = 400
 
 
@@ -50,10 +53,7 @@ class BodyError(ArgsError):
     """The body is not the JSON that the route takes."""
 
     post_status = 400
-
-    @property
-    def err_dlt(self) -> str:
-        return self.detail
+    numbered = False
 
 
 class BodyTooLarge(BodyError):
@@ -66,38 +66,28 @@ class BodyIncomplete(BodyError):
     post_status = 408
 
 
-class NoPermissionError(APIError):
-    code = 1002
-    name = "NoPermissionError"
+class NoPermissionError(APIError, code=1002):
     get_status = 403
 
 
-class RecordNotFoundError(APIError):
-    code = 1004
-    name = "RecordNotFoundError"
+class RecordNotFoundError(APIError, code=1004):
     get_status = 404
+    numbered = False
 
     def __init__(self, detail: str = "record not found") -> None:
         super().__init__(detail)
 
-    @property
-    def err_dlt(self) -> str:
-        return self.detail
+
+class TokenUnknownError(APIError, code=1505):
+    """The token is malformed, has expired, or was signed with another secret."""
 
 
-class TokenUnknownError(APIError):
-    code = 1505
-    name = "TokenUnknownError"
+class TokenKickedError(APIError, code=1506):
+    """Redis says that the user has logged in elsewhere."""
 
 
-class TokenKickedError(APIError):
-    code = 1506
-    name = "TokenKickedError"
-
-
-class TokenNotExistError(APIError):
-    code = 1507
-    name = "TokenNotExistError"
+class TokenNotExistError(APIError, code=1507):
+    """Redis holds no such token."""
 
 
 class ImportFault(Exception):
@@ -112,17 +102,13 @@ class UnavailableError(APIError):
     retry_after = 2
 
 
-class DatabaseError(UnavailableError):
-    code = 90002
-    name = "DatabaseError"
+class DatabaseError(UnavailableError, code=90002):
+    """The records database, or Redis, does not answer."""
 
 
-class NetworkError(UnavailableError):
-    code = 90004
-    name = "NetworkError"
+class NetworkError(UnavailableError, code=90004):
+    """A node or another instance does not answer."""
 
 
-class DataError(APIError):
-    code = 90007
-    name = "DataError"
+class DataError(APIError, code=90007):
     get_status = 400

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from app.core.errors import NetworkError
+
 
 class ObjectInfo(msgspec.Struct, frozen=True):
     #: Bytes.
@@ -26,6 +28,17 @@ class NoSuchUpload(Exception):
 
 class ChangedObject(Exception):
     """The object is gone, or holds other content than was expected."""
+
+
+class SourceFailed(Exception):
+    """What is written to one node is read from another, and that other one failed: the target's `write` lets this pass.
+
+    :param error: names the source and why.
+    """
+
+    def __init__(self, error: NetworkError) -> None:
+        super().__init__(error.detail)
+        self.error = error
 
 
 class InvalidParts(Exception):

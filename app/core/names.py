@@ -46,16 +46,12 @@ def api_address(header: str | None) -> str | None:
 
 def object_url(api_url: str, name: str) -> str:
     """The public URL of a name, as v3.4.0 returns it: raw UTF-8, with only the characters that break a URL encoded."""
-    return f"{api_url}/object/{quote_name(name)}"
+    return f"{api_url}/object/" + _UNSAFE.sub(lambda m: f"%{ord(m.group()):02X}", name)
 
 
 def instance_url(api_url: str, instance_id: str) -> str:
     """What a URL begins with that names the instance: the balancer routes it by its path alone."""
     return f"{api_url}/i/{instance_id}"
-
-
-def quote_name(name: str) -> str:
-    return _UNSAFE.sub(lambda m: f"%{ord(m.group()):02X}", name)
 
 
 def file_name(name: str) -> str:

@@ -6,6 +6,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+#: The reason that a connection ended in the middle.
+CUT = "the connection was cut"
+
 
 def reason(error: BaseException) -> str:
     """Describe a failed connection or a cut answer for a log line or an errDlt.
@@ -24,14 +27,14 @@ def reason(error: BaseException) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
         if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
-            return "the connection was cut"
+            return CUT
     names = " ".join(type(cause).__name__ for cause in causes)
     if "ConnectTimeout" in names:
         return "no connection in time"
     if "Timeout" in names or any(isinstance(cause, TimeoutError) for cause in causes):
         return "no answer in time"
     if any(name in names for name in ("IncompleteRead", "ChunkedEncodingError", "ProtocolError")):
-        return "the connection was cut"
+        return CUT
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()

@@ -151,7 +151,6 @@ ROUTES: dict[str, tuple[type[Any], type[Any]]] = {
 
 RequestT = TypeVar("RequestT")
 _encoder = msgspec.json.Encoder()
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 def decode(body: bytes, shape: type[RequestT]) -> RequestT:
@@ -159,13 +158,10 @@ def decode(body: bytes, shape: type[RequestT]) -> RequestT:
 
     :raises BodyError: not JSON, or not of the route's shape; says which field.
     """
-    decoder = _decoders.get(shape)
-    if decoder is None:
-        decoder = _decoders[shape] = msgspec.json.Decoder(shape | None)
     if not body.strip():
         raise BodyError("the body is empty (EOF): send the route's JSON, `{}` at least")
     try:
-        value = decoder.decode(body)
+        value: RequestT | None = msgspec.json.decode(body, type=shape | None)
     except msgspec.ValidationError as e:
         raise BodyError(f"json: {e}") from None
     except msgspec.DecodeError as e:

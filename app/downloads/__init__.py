@@ -1,4 +1,4 @@
-"""Finds what a view of a name shows: the object's signed URL, or a thumbnail, made when it is first asked for.
+"""Finds what a view of a name shows: the object's signed URL, or a thumbnail, created when it is first requested.
 
 Must not know HTTP, SQL or the MinIO SDK.
 """

@@ -1,5 +1,5 @@
-"""Bytes of a picture to bytes of a smaller one. Runs in a process of its own (`thumbnail_helper`), the only place that
-decodes what users uploaded: it may be killed, and its memory goes back with it.
+"""Turns bytes of a picture into bytes of a smaller one. Runs in a process of its own (`decoder_process`), the only place
+that decodes what users uploaded: it may be killed, and its memory goes back with it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import msgspec
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from app.downloads.thumbnail_format import (
-    LOOK,
-    MADE,
+    CHECK,
+    CREATED,
     NOT_AN_IMAGE,
     ORIGINAL,
     REFUSED,
     TOO_MUCH,
-    Made,
-    Wanted,
+    Outcome,
+    ThumbnailSpec,
     fit,
     legacy_name,
     own_name,
@@ -60,9 +60,9 @@ _TYPES = {
     "AVIF": "image/avif",
     "HEIF": "image/heic",
 }
-#: What a picture becomes where no format is asked for: its own, else what every client shows.
+#: What a picture becomes where no format is requested: its own, else what every client shows.
 _FAMILY = {"JPEG": "JPEG", "PNG": "PNG", "GIF": "PNG", "WEBP": "WEBP", "BMP": "PNG", "AVIF": "JPEG", "HEIF": "JPEG"}
-_ASKED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
+_REQUESTED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
 class _Plan(NamedTuple):
@@ -72,65 +72,65 @@ class _Plan(NamedTuple):
     frames: int
 
 
-def look(data: bytes, wanted: Wanted) -> Made:
-    """What would be made of a picture, by its header alone: `LOOK` where v3.4.0 may have made it already, the answer itself
-    where it needs no decoding, else the thumbnail."""
-    return _answer(data, wanted, looked=False)
+def describe(data: bytes, spec: ThumbnailSpec) -> Outcome:
+    """What would be created of a picture, by its header alone: `CHECK` where v3.4.0 may have created it already, the answer
+    itself where it needs no decoding, else the thumbnail."""
+    return _answer(data, spec, checked=False)
 
 
-def make(data: bytes, wanted: Wanted) -> Made:
+def make(data: bytes, spec: ThumbnailSpec) -> Outcome:
     """The picture that fits the box, upright, without metadata; or why there is none."""
-    return _answer(data, wanted, looked=True)
+    return _answer(data, spec, checked=True)
 
 
-def _answer(data: bytes, wanted: Wanted, looked: bool) -> Made:
+def _answer(data: bytes, spec: ThumbnailSpec, checked: bool) -> Outcome:
     # Sizes are checked here, by format; Pillow's own limit knows only one for all.
     Image.MAX_IMAGE_PIXELS = None
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            return _of_image(image, wanted, looked)
+            return _of_image(image, spec, checked)
     except UnidentifiedImageError:
-        return Made(NOT_AN_IMAGE)
+        return Outcome(NOT_AN_IMAGE)
     except MemoryError:
-        return Made(TOO_MUCH, detail="the picture takes too much memory")
+        return Outcome(TOO_MUCH, detail="the picture takes too much memory")
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, ArithmeticError, TypeError) as e:
         # Pillow's decoders raise all of these for files that are cut or damaged.
-        return Made(REFUSED, detail=f"the picture is damaged ({type(e).__name__})")
+        return Outcome(REFUSED, detail=f"the picture is damaged ({type(e).__name__})")
 
 
-def _of_image(image: Image.Image, wanted: Wanted, looked: bool) -> Made:
+def _of_image(image: Image.Image, spec: ThumbnailSpec, checked: bool) -> Outcome:
     source = str(image.format)
     pixels = image.size[0] * image.size[1]
     # A progressive JPEG is kept whole while it is decoded, whatever its size afterwards.
     in_parts = source == "JPEG" and "progressive" not in image.info
     if pixels > (MAX_JPEG_PIXELS if in_parts else MAX_WEBP_PIXELS if source == "WEBP" else MAX_PIXELS):
-        return Made(REFUSED, detail=f"{image.size[0]} x {image.size[1]} pixels are too many for a thumbnail")
+        return Outcome(REFUSED, detail=f"{image.size[0]} x {image.size[1]} pixels are too many for a thumbnail")
     orientation = _orientation(image)
     upright = image.size if orientation < 5 else (image.size[1], image.size[0])
-    size = fit(upright, wanted)
+    size = fit(upright, spec)
     # HEIC is for its own phones alone: others get it as JPEG, whatever its size.
-    target = _ASKED.get(wanted.format, "JPEG" if source == "HEIF" else source)
-    if size == upright and target == source and (orientation == 1 or not wanted.format):
+    target = _REQUESTED.get(spec.format, "JPEG" if source == "HEIF" else source)
+    if size == upright and target == source and (orientation == 1 or not spec.format):
         # Nothing would change; viewers turn an original by its EXIF themselves.
-        return Made(ORIGINAL, content_type=_TYPES[source])
-    frames = 1 if wanted.format else _frames(image)
-    target = _ASKED.get(wanted.format) or (source if frames > 1 else _FAMILY[source])
-    if wanted.format in ("png", "jpeg") and orientation == 1:
+        return Outcome(ORIGINAL, content_type=_TYPES[source])
+    frames = 1 if spec.format else _frames(image)
+    target = _REQUESTED.get(spec.format) or (source if frames > 1 else _FAMILY[source])
+    if spec.format in ("png", "jpeg") and orientation == 1:
         # What v3.4.0 makes of the same request is the same picture in the same format.
-        name = legacy_name(upright, wanted)
-        if not looked:
-            return Made(LOOK, name=name, content_type=_TYPES[target])
+        name = legacy_name(upright, spec)
+        if not checked:
+            return Outcome(CHECK, name=name, content_type=_TYPES[target])
     else:
-        name = own_name(wanted)
+        name = own_name(spec)
     plan = _Plan(target, size, orientation != 1, frames)
     data = _animated(image, plan) if frames > 1 else _still(image, plan)
-    return Made(MADE, name=name, content_type=_TYPES[target], data=data)
+    return Outcome(CREATED, name=name, content_type=_TYPES[target], data=data)
 
 
 def _still(image: Image.Image, plan: _Plan) -> bytes:
     size = plan.size
     if image.format == "JPEG":
-        # The decoder's own reduction to 1/2, 1/4 or 1/8. Twice the wanted size is left for the resampling to work on.
+        # The decoder's own reduction to 1/2, 1/4 or 1/8. Twice the requested size is left for the resampling to work on.
         side = max(size) * 2
         image.draft(None, (side, side))
     image.load()
@@ -165,14 +165,14 @@ def _animated(image: Image.Image, plan: _Plan) -> bytes:
 
     def picture(number: int) -> Image.Image:
         image.seek(number)
-        made = _smaller(image.convert("RGBA"), plan.size)
-        made.info = {}
-        return made
+        smaller = _smaller(image.convert("RGBA"), plan.size)
+        smaller.info = {}
+        return smaller
 
     more: dict[str, Any] = {"quality": _QUALITY, "method": 2} if plan.target == "WEBP" else {"disposal": 2}
     if "loop" in image.info:
         more["loop"] = int(image.info["loop"])
-    # Wanted before the pictures are encoded: decoding twice costs less memory than keeping all of them.
+    # Needed before the pictures are encoded: decoding twice costs less memory than keeping all of them.
     more["duration"] = [duration(n) for n in range(plan.frames)]
     rest = (picture(n) for n in range(1, plan.frames))
     out = io.BytesIO()
@@ -240,17 +240,18 @@ def _orientation(image: Image.Image) -> int:
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests, one at a time, until the input ends.
 
-    A request is a frame of `Wanted` and a frame of the picture; an answer a frame of `Made`. After `LOOK` comes an empty
-    frame where there is none, or one of a byte where it was found. A frame is a length in 4 bytes, and what it says.
+    A request is a frame of `ThumbnailSpec` and a frame of the picture; an answer a frame of `Outcome`. After `CHECK` comes
+    an empty frame where there is none, or one of a byte where it was found. A frame is a length in 4 bytes, and that many
+    bytes.
     """
-    while (wanted := _read(requests)) is not None and (data := _read(requests)) is not None:
-        what = msgspec.msgpack.decode(wanted, type=Wanted)
-        answer = look(data, what)
-        if answer.kind == LOOK:
+    while (requested := _read(requests)) is not None and (data := _read(requests)) is not None:
+        spec = msgspec.msgpack.decode(requested, type=ThumbnailSpec)
+        answer = describe(data, spec)
+        if answer.kind == CHECK:
             _write(answers, answer)
             if _read(requests) != b"":
                 continue
-            answer = make(data, what)
+            answer = make(data, spec)
         del data
         _write(answers, answer)
 
@@ -260,7 +261,7 @@ def _read(stream: BinaryIO) -> bytes | None:
     return stream.read(struct.unpack(">I", head)[0]) if len(head) == 4 else None
 
 
-def _write(stream: BinaryIO, answer: Made) -> None:
+def _write(stream: BinaryIO, answer: Outcome) -> None:
     frame = msgspec.msgpack.encode(answer)
     stream.write(struct.pack(">I", len(frame)) + frame)
     stream.flush()

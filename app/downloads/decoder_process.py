@@ -1,4 +1,4 @@
-"""The process that makes thumbnails: one for each worker, started when it is first needed, replaced when it hangs or is
+"""Runs the process that makes thumbnails: one for each worker, started when it is first needed, replaced when it hangs or is
 old."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from app.downloads.thumbnail_format import LOOK, REFUSED, TOO_MUCH, Made, Wanted
+from app.downloads.thumbnail_format import CHECK, REFUSED, TOO_MUCH, Outcome, ThumbnailSpec
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +31,17 @@ class ThumbnailHelper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._made = 0
+        self._answered = 0
 
-    def make(self, data: bytes, wanted: Wanted, exists: Callable[[str], bool], deadline: float) -> Made | None:
+    def make(self, data: bytes, spec: ThumbnailSpec, exists: Callable[[str], bool], deadline: float) -> Outcome | None:
         """A thumbnail, or why there is none; None where others kept the process until `deadline` (of `time.monotonic`).
 
-        :param exists: whether there is a thumbnail of this name already; asked where v3.4.0 may have made it.
+        :param exists: whether there is a thumbnail of this name already; called where v3.4.0 may have created it.
         """
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return None
         try:
-            return self._make(data, wanted, exists)
+            return self._make(data, spec, exists)
         finally:
             self._lock.release()
 
@@ -49,14 +49,14 @@ class ThumbnailHelper:
         with self._lock:
             self._end()
 
-    def _make(self, data: bytes, wanted: Wanted, exists: Callable[[str], bool]) -> Made:
+    def _make(self, data: bytes, spec: ThumbnailSpec, exists: Callable[[str], bool]) -> Outcome:
         done = False
         try:
             process = _Frames(self._running(), time.monotonic() + TIMEOUT)
-            process.write(msgspec.msgpack.encode(wanted))
+            process.write(msgspec.msgpack.encode(spec))
             process.write(data)
             answer = process.read()
-            if answer.kind == LOOK:
+            if answer.kind == CHECK:
                 found = exists(answer.name)
                 process.write(b"1" if found else b"")
                 if not found:
@@ -64,13 +64,13 @@ class ThumbnailHelper:
             done = True
         except TimeoutError:
             log.warning("a thumbnail took over %.0f s and was given up", TIMEOUT)
-            return Made(TOO_MUCH, detail=f"the picture takes over {TIMEOUT:.0f} s")
+            return Outcome(TOO_MUCH, detail=f"the picture takes over {TIMEOUT:.0f} s")
         except (OSError, EOFError, msgspec.DecodeError):
             log.warning("the thumbnail process ended while it made one")
-            return Made(REFUSED, detail="the picture cannot be decoded")
+            return Outcome(REFUSED, detail="the picture cannot be decoded")
         finally:
-            self._made += 1
-            if not done or self._made >= _LIFE:
+            self._answered += 1
+            if not done or self._answered >= _LIFE:
                 # Also after what `exists` raised: the process is in the middle of an exchange.
                 self._end()
         return answer
@@ -88,7 +88,7 @@ class ThumbnailHelper:
                 env=env,
                 bufsize=0,
             )
-            self._made = 0
+            self._answered = 0
         return self._process
 
     def _end(self) -> None:
@@ -102,7 +102,7 @@ class ThumbnailHelper:
 
 
 class _Frames:
-    """What goes to the process and comes from it, until a deadline. See `thumbnails.serve`."""
+    """What goes to the process and comes from it, until a deadline. See `decoder.serve`."""
 
     def __init__(self, process: subprocess.Popen[bytes], deadline: float) -> None:
         if process.stdin is None or process.stdout is None:
@@ -115,9 +115,9 @@ class _Frames:
         self._send(struct.pack(">I", len(data)))
         self._send(data)
 
-    def read(self) -> Made:
+    def read(self) -> Outcome:
         length = struct.unpack(">I", self._receive(4))[0]
-        return msgspec.msgpack.decode(self._receive(length), type=Made)
+        return msgspec.msgpack.decode(self._receive(length), type=Outcome)
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)

@@ -1,4 +1,4 @@
-"""`?type=image`: which object answers a view. Thumbnails are made once, and kept beside their object on its node."""
+"""Finds which object answers a view with `?type=image`. Thumbnails are made once, and kept beside their object."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import msgspec
 
 from app.core.errors import DataError, RecordNotFoundError
 from app.core.model import ObjectInfo, Record
-from app.downloads.thumbnail_format import LOOK, MADE, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, Made, Wanted, own_name
+from app.downloads.thumbnail_format import CHECK, CREATED, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, Outcome, ThumbnailSpec, own_name
 
 #: Bytes; v3.4.0 makes none of files of this size and over.
 MAX_SOURCE = 50 << 20
 #: Seconds from the request to the end of waiting for others' thumbnails.
 PATIENCE = 2.0
-#: What was found or made is taken for there for so many seconds; then a look tells.
+#: Seconds for which what was found or created is taken to exist; then the storage is called again.
 _FRESH = 600.0
 _REMEMBERED = 50_000
 #: Bytes that tell an image's type.
 _HEAD = 16
 
 
-class NodeCalls(Protocol):
-    """What pictures need of the node that holds the object."""
+class PictureStore(Protocol):
+    """A node that holds pictures and their thumbnails."""
 
     id: str
 
@@ -41,9 +41,9 @@ class NodeCalls(Protocol):
 
 
 class Maker(Protocol):
-    """See `thumbnail_helper.ThumbnailHelper`."""
+    """See `decoder_process.ThumbnailHelper`."""
 
-    def make(self, data: bytes, wanted: Wanted, exists: Callable[[str], bool], deadline: float) -> Made | None: ...
+    def make(self, data: bytes, spec: ThumbnailSpec, exists: Callable[[str], bool], deadline: float) -> Outcome | None: ...
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class Picture(msgspec.Struct, frozen=True):
     #: Object key; empty for the record's own object.
     key: str
     content_type: str
-    #: Why it is the original although a thumbnail was asked for: `busy`, `too much`; empty where it is what was asked for.
+    #: Why it is the original although a thumbnail was requested: `busy`, `too much`; empty where it is what was requested.
     instead: str = ""
 
 
@@ -77,97 +77,97 @@ class Pictures:
         self._maker = maker
         self._most_waiting, self._waiting = waiting, 0
         self._guard = threading.Lock()
-        #: (node, ETag, wanted) to what was found or made, so that later views cost no call to the storage.
-        self._seen: dict[tuple[str, str, Wanted | None], tuple[Picture | _Refused, float]] = {}
+        #: (node, ETag, spec) to what was found or created, so that later views cost no call to the storage.
+        self._remembered: dict[tuple[str, str, ThumbnailSpec | None], tuple[Picture | _Refused, float]] = {}
         self._locks = tuple(threading.Lock() for _ in range(256))
 
-    def original(self, record: Record, node: NodeCalls) -> Picture:
+    def original(self, record: Record, node: PictureStore) -> Picture:
         """
         :raises DataError: the object is no image.
         """
-        known = self._known(record, None)
-        if known is not None:
-            return known
+        remembered = self._recall(record, None)
+        if remembered is not None:
+            return remembered
         content_type = _type_of(node.read(record.key, _HEAD))
         if content_type is None:
             raise self._refused(record, None, "object not image")
         return self._remember(record, None, Picture("", content_type))
 
-    def find(self, record: Record, node: NodeCalls, wanted: Wanted) -> Picture | None:
+    def find(self, record: Record, node: PictureStore, spec: ThumbnailSpec) -> Picture | None:
         """What answers without making anything; None where it would have to be made.
 
         :raises DataError: it could not be made.
         """
-        known = self._known(record, wanted)
-        if known is not None:
-            return known
+        remembered = self._recall(record, spec)
+        if remembered is not None:
+            return remembered
         if self._maker is None:
             return self.original(record, node)
-        there = _there(record, node, own_name(wanted))
-        return None if there is None else self._remember(record, wanted, there)
+        existing = _existing(record, node, own_name(spec))
+        return None if existing is None else self._remember(record, spec, existing)
 
-    def make(self, record: Record, node: NodeCalls, wanted: Wanted) -> Picture:
-        """The thumbnail, made if it is not there; the original where it needs none, or where too many are being made.
+    def make(self, record: Record, node: PictureStore, spec: ThumbnailSpec) -> Picture:
+        """The thumbnail, created if it does not exist; the original where it needs none, or where too many are being made.
 
         :raises DataError: no image, damaged, or too large.
         :raises RecordNotFoundError: the object is gone.
         """
         deadline = time.monotonic() + PATIENCE
         try:
-            with self._slot(), self._alone(f"{record.node}/{record.etag}/{wanted}", deadline):
-                # Another request may have made it while this one waited.
-                found = self.find(record, node, wanted)
-                return found if found is not None else self._make(record, node, wanted, deadline)
+            with self._slot(), self._alone(f"{record.node}/{record.etag}/{spec}", deadline):
+                # Another request may have created it while this one waited.
+                found = self.find(record, node, spec)
+                return found if found is not None else self._make(record, node, spec, deadline)
         except _Busy:
             return msgspec.structs.replace(self.original(record, node), instead="busy")
 
-    def _make(self, record: Record, node: NodeCalls, wanted: Wanted, deadline: float) -> Picture:
+    def _make(self, record: Record, node: PictureStore, spec: ThumbnailSpec, deadline: float) -> Picture:
         if self._maker is None:
             raise _Busy
         original = self.original(record, node)
         if record.size >= MAX_SOURCE:
-            raise self._refused(record, wanted, f"no thumbnails are made of files of {MAX_SOURCE >> 20} MiB and over")
+            raise self._refused(record, spec, f"no thumbnails are made of files of {MAX_SOURCE >> 20} MiB and over")
         data = node.read(record.key, MAX_SOURCE)
         if not data:
             raise RecordNotFoundError("the object of this record is gone")
-        made = self._maker.make(data, wanted, lambda name: _there(record, node, name) is not None, deadline)
-        if made is None:
+        outcome = self._maker.make(data, spec, lambda name: _existing(record, node, name) is not None, deadline)
+        if outcome is None:
             raise _Busy
-        if made.kind in (MADE, LOOK):
-            key = _key(record, made.name)
-            if made.kind == MADE:
-                node.put_once(key, made.data, made.content_type)
-            return self._remember(record, wanted, Picture(key, made.content_type))
-        if made.kind == ORIGINAL:
-            return self._remember(record, wanted, Picture("", made.content_type))
-        if made.kind == TOO_MUCH:
-            return self._remember(record, wanted, msgspec.structs.replace(original, instead="too much"))
-        raise self._refused(record, wanted, "object not image" if made.kind == NOT_AN_IMAGE else made.detail)
+        if outcome.kind in (CREATED, CHECK):
+            key = _key(record, outcome.name)
+            if outcome.kind == CREATED:
+                node.put_once(key, outcome.data, outcome.content_type)
+            return self._remember(record, spec, Picture(key, outcome.content_type))
+        if outcome.kind == ORIGINAL:
+            return self._remember(record, spec, Picture("", outcome.content_type))
+        if outcome.kind == TOO_MUCH:
+            return self._remember(record, spec, msgspec.structs.replace(original, instead="too much"))
+        raise self._refused(record, spec, "object not image" if outcome.kind == NOT_AN_IMAGE else outcome.detail)
 
-    def _known(self, record: Record, wanted: Wanted | None) -> Picture | None:
+    def _recall(self, record: Record, spec: ThumbnailSpec | None) -> Picture | None:
         """
         :raises DataError: known to be none.
         """
-        seen, until = self._seen.get((record.node, record.etag, wanted), (None, 0.0))
+        picture, until = self._remembered.get((record.node, record.etag, spec), (None, 0.0))
         if time.monotonic() > until:
             return None
-        if isinstance(seen, _Refused):
-            raise DataError(seen.detail)
-        return seen
-
-    def _remember(self, record: Record, wanted: Wanted | None, picture: Picture) -> Picture:
-        self._keep(record, wanted, picture)
+        if isinstance(picture, _Refused):
+            raise DataError(picture.detail)
         return picture
 
-    def _refused(self, record: Record, wanted: Wanted | None, detail: str) -> DataError:
+    def _remember(self, record: Record, spec: ThumbnailSpec | None, picture: Picture) -> Picture:
+        self._keep(record, spec, picture)
+        return picture
+
+    def _refused(self, record: Record, spec: ThumbnailSpec | None, detail: str) -> DataError:
         # Or each view of a damaged file would read and decode it anew.
-        self._keep(record, wanted, _Refused(detail))
+        self._keep(record, spec, _Refused(detail))
         return DataError(detail)
 
-    def _keep(self, record: Record, wanted: Wanted | None, seen: Picture | _Refused) -> None:
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        self._seen[(record.node, record.etag, wanted)] = seen, time.monotonic() + _FRESH
+    def _keep(self, record: Record, spec: ThumbnailSpec | None, picture: Picture | _Refused) -> None:
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        self._remembered[(record.node, record.etag, spec)] = picture, time.monotonic() + _FRESH
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -219,7 +219,7 @@ def _key(record: Record, name: str) -> str:
     return f"openim/thumbnail/{record.etag}/{name}"
 
 
-def _there(record: Record, node: NodeCalls, name: str) -> Picture | None:
+def _existing(record: Record, node: PictureStore, name: str) -> Picture | None:
     key = _key(record, name)
     found = node.stat(key)
     return None if found is None else Picture(key, found.content_type)

@@ -1,4 +1,4 @@
-"""What a thumbnail is asked for and how it is answered; sizes and keys. Pure, without Pillow."""
+"""Says what a thumbnail is requested and answered with, and how large and under which key. Pure, without Pillow."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import msgspec
 MAX_SIDE = 1024
 
 #: Kinds of answers.
-MADE = "made"
+CREATED = "created"
 #: The thumbnail would be the picture itself.
 ORIGINAL = "original"
-#: v3.4.0 may have made this one: look, and ask again with `go_on` if it did not.
-LOOK = "look"
+#: v3.4.0 may have created this one: check whether it exists, and go on if it does not.
+CHECK = "check"
 NOT_AN_IMAGE = "not an image"
 REFUSED = "refused"
 #: Took too long, or too much memory.
 TOO_MUCH = "too much"
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ThumbnailSpec(msgspec.Struct, frozen=True):
+    """What a view requests."""
+
     #: Pixels of the box; 0 where that side does not matter.
     width: int
     height: int
@@ -29,7 +31,9 @@ class Wanted(msgspec.Struct, frozen=True):
     format: str
 
 
-class Made(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True):
+    """A thumbnail, or why there is none."""
+
     kind: str
     #: The last part of the thumbnail's object key.
     name: str = ""
@@ -39,7 +43,7 @@ class Made(msgspec.Struct, frozen=True):
     data: bytes = b""
 
 
-def wanted_of(query: Mapping[str, str]) -> Wanted | None:
+def spec_of(query: Mapping[str, str]) -> ThumbnailSpec | None:
     """What a query asks for; None for the original: no size and format, a negative side, or one over 1024 (as v3.4.0).
 
     `webp` is ours; v3.4.0 takes it for PNG, as it does with every format that it does not know.
@@ -47,10 +51,10 @@ def wanted_of(query: Mapping[str, str]) -> Wanted | None:
     width, height = _side(query.get("width", "")), _side(query.get("height", ""))
     if not (0 <= width <= MAX_SIDE and 0 <= height <= MAX_SIDE):
         return None
-    asked = query.get("format", "").lower()
+    requested = query.get("format", "").lower()
     known = {"": "", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
-    wanted = Wanted(width, height, known.get(asked, "png"))
-    return None if wanted == Wanted(0, 0, "") else wanted
+    spec = ThumbnailSpec(width, height, known.get(requested, "png"))
+    return None if spec == ThumbnailSpec(0, 0, "") else spec
 
 
 def _side(text: str) -> int:
@@ -59,10 +63,10 @@ def _side(text: str) -> int:
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
 
 
-def fit(size: tuple[int, int], wanted: Wanted) -> tuple[int, int]:
+def fit(size: tuple[int, int], spec: ThumbnailSpec) -> tuple[int, int]:
     """The largest size of the same shape within the box, never over the picture's own; sides rounded down, as v3.4.0."""
     width, height = size
-    box_width, box_height = wanted.width or width, wanted.height or height
+    box_width, box_height = spec.width or width, spec.height or height
     if box_width >= width and box_height >= height:
         return size
     if box_width * height <= box_height * width:
@@ -70,14 +74,14 @@ def fit(size: tuple[int, int], wanted: Wanted) -> tuple[int, int]:
     return max(1, width * box_height // height), box_height
 
 
-def legacy_name(size: tuple[int, int], wanted: Wanted) -> str:
+def legacy_name(size: tuple[int, int], spec: ThumbnailSpec) -> str:
     """v3.4.0's name: the box, which is the picture's own size where both sides are over that."""
-    width, height = wanted.width or size[0], wanted.height or size[1]
+    width, height = spec.width or size[0], spec.height or size[1]
     if width >= size[0] and height >= size[1]:
         width, height = size
-    return f"image_w{width}_h{height}.{wanted.format}"
+    return f"image_w{width}_h{height}.{spec.format}"
 
 
-def own_name(wanted: Wanted) -> str:
-    """Without an ending where the source decides on the format: one look finds it."""
-    return f"direct_w{wanted.width}_h{wanted.height}" + (f".{wanted.format}" if wanted.format else "")
+def own_name(spec: ThumbnailSpec) -> str:
+    """Without an ending where the source decides on the format: one call finds it."""
+    return f"direct_w{spec.width}_h{spec.height}" + (f".{spec.format}" if spec.format else "")

@@ -1,4 +1,4 @@
-"""A name to the signed URL that shows its content."""
+"""Turns a name into the signed URL that shows its content."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from app.core import wire
 from app.core.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
 from app.core.model import Record
 from app.core.names import file_name
-from app.downloads.pictures import NodeCalls as PictureCalls
-from app.downloads.pictures import Picture, Pictures
-from app.downloads.thumbnail_format import Wanted, wanted_of
+from app.downloads.pictures import Picture, Pictures, PictureStore
+from app.downloads.thumbnail_format import ThumbnailSpec, spec_of
 from app.observability import metrics
 
 #: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
@@ -26,13 +25,15 @@ VIEW_EXPIRES = 2 * VIEW_WINDOW
 ACCESS_EXPIRES = 86400
 
 
-class NodeCalls(PictureCalls, Protocol):
-    """What a download needs of the node that holds the object."""
+class ViewSigner(PictureStore, Protocol):
+    """A node that holds objects, and signs for who views them."""
 
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
 
 
-class RecordCalls(Protocol):
+class RecordFinder(Protocol):
+    """Finds records by name."""
+
     def get(self, name: str) -> Record | None: ...
     def add(self, record: Record) -> None: ...
 
@@ -45,8 +46,8 @@ class ElsewhereError(Exception):
         self.node = node
 
 
-class NotMadeError(Exception):
-    """The thumbnail is not there yet, and this instance's node is not the object's."""
+class NotCreatedError(Exception):
+    """The thumbnail does not exist yet, and this instance's node is not the object's."""
 
     def __init__(self, node: str) -> None:
         super().__init__(node)
@@ -57,7 +58,7 @@ class View(msgspec.Struct, frozen=True):
     url: str
     #: Unix seconds at which the URL stops working.
     expires: int
-    #: Why an original stands for the thumbnail that was asked for; see `Picture.instead`.
+    #: Why an original stands for the thumbnail that was requested; see `Picture.instead`.
     instead: str = ""
 
 
@@ -69,7 +70,7 @@ class Downloads:
     """
 
     def __init__(
-        self, records: RecordCalls, nodes: Mapping[str, NodeCalls], known: frozenset[str], pictures: Pictures, own: str
+        self, records: RecordFinder, nodes: Mapping[str, ViewSigner], known: frozenset[str], pictures: Pictures, own: str
     ) -> None:
         self._records = records
         self._pictures = pictures
@@ -77,47 +78,47 @@ class Downloads:
         self._nodes = nodes
         self._known = known
 
-    def view(self, name: str, query: Mapping[str, str], method: str = "GET", here: bool = False) -> View:
+    def view(self, name: str, query: Mapping[str, str], method: str = "GET", local: bool = False) -> View:
         """Where to send a viewer, signed for `method`; the same URL for all within an hour.
 
         :param query: `type` (none or `image`) and for images `width`, `height`, `format`.
-        :param here: make a thumbnail of any node's object; else only of the own node's.
+        :param local: create a thumbnail here whichever node holds the object; else only of the own node's.
         :raises RecordNotFoundError, ArgsError, DataError, NetworkError, ElsewhereError:
-        :raises NotMadeError: not `here`, and another node's.
+        :raises NotCreatedError: not `local`, and another node's.
         """
         at = time.time() // VIEW_WINDOW * VIEW_WINDOW
-        return self._show(name, query, method, VIEW_EXPIRES, at, here)
+        return self._show(name, query, method, VIEW_EXPIRES, at, local)
 
-    def access_url(self, name: str, query: Mapping[str, str], here: bool = False) -> wire.AccessURL:
+    def access_url(self, name: str, query: Mapping[str, str], local: bool = False) -> wire.AccessURL:
         """A signed URL for the caller's own use. Raises as `view` does."""
-        signed = self._show(name, query, "GET", ACCESS_EXPIRES, int(time.time()), here)
+        signed = self._show(name, query, "GET", ACCESS_EXPIRES, int(time.time()), local)
         return wire.AccessURL(url=signed.url, expire_time=signed.expires * 1000)
 
-    def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, here: bool) -> View:
+    def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, local: bool) -> View:
         record, node = self._find(name, query)
         if query.get("type") != "image":
             return _sign_file(record, node, method, expires, at)
         record = _with_etag(record, node)
-        wanted = wanted_of(query)
-        if wanted is None:
+        spec = spec_of(query)
+        if spec is None:
             return _sign_picture(record, self._pictures.original(record, node), node, method, expires, at)
         try:
-            picture = self._thumbnail(record, node, wanted, here)
+            picture = self._thumbnail(record, node, spec, local)
         except DataError:
-            metrics.thumbnail("refused")
+            metrics.count("thumbnails", "refused")
             raise
-        metrics.thumbnail(picture.instead or ("shown" if picture.key else "original"))
+        metrics.count("thumbnails", picture.instead or ("shown" if picture.key else "original"))
         return _sign_picture(record, picture, node, method, expires, at)
 
-    def _thumbnail(self, record: Record, node: NodeCalls, wanted: Wanted, here: bool) -> Picture:
-        found = self._pictures.find(record, node, wanted)
+    def _thumbnail(self, record: Record, node: ViewSigner, spec: ThumbnailSpec, local: bool) -> Picture:
+        found = self._pictures.find(record, node, spec)
         if found is not None:
             return found
-        if record.node != self._own and not here:
-            raise NotMadeError(record.node)
-        return self._pictures.make(record, node, wanted)
+        if record.node != self._own and not local:
+            raise NotCreatedError(record.node)
+        return self._pictures.make(record, node, spec)
 
-    def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, NodeCalls]:
+    def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, ViewSigner]:
         record = self._records.get(name)
         if record is None:
             raise RecordNotFoundError
@@ -137,7 +138,7 @@ class Downloads:
         """Ask each node for an object of v3.4.0's whose node is not known, and remember the answer.
 
         :raises RecordNotFoundError: it is on none of them.
-        :raises NetworkError: a node could not be asked, and it is on no other.
+        :raises NetworkError: a node does not answer, and it is on no other.
         """
         down: NetworkError | None = None
         for node_id, node in self._nodes.items():
@@ -155,7 +156,7 @@ class Downloads:
         raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self._nodes)}")
 
 
-def _with_etag(record: Record, node: NodeCalls) -> Record:
+def _with_etag(record: Record, node: ViewSigner) -> Record:
     """A record of v3.4.0's has none."""
     if record.etag:
         return record
@@ -165,7 +166,7 @@ def _with_etag(record: Record, node: NodeCalls) -> Record:
     return msgspec.structs.replace(record, etag=found.etag, size=found.size)
 
 
-def _sign_file(record: Record, node: NodeCalls, method: str, expires: int, at: float) -> View:
+def _sign_file(record: Record, node: ViewSigner, method: str, expires: int, at: float) -> View:
     query = {
         "response-content-disposition": content_disposition(file_name(record.name)),
         # Content never changes under a key, so it may be kept as long as the URL surely works.
@@ -176,7 +177,7 @@ def _sign_file(record: Record, node: NodeCalls, method: str, expires: int, at: f
     return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
 
 
-def _sign_picture(record: Record, picture: Picture, node: NodeCalls, method: str, expires: int, at: float) -> View:
+def _sign_picture(record: Record, picture: Picture, node: ViewSigner, method: str, expires: int, at: float) -> View:
     """By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0)."""
     query = {"response-cache-control": f"max-age={VIEW_WINDOW}", "response-content-type": picture.content_type}
     url = node.sign_view(method, picture.key or record.key, expires, query, at)

@@ -24,3 +24,8 @@ class Counts(msgspec.Struct, frozen=True):
     uploads_failed: int = 0
     #: As declared by the completed uploads.
     upload_bytes: int = 0
+
+    @property
+    def uploads(self) -> int:
+        """Uploads whose content is stored: sent, or there already."""
+        return self.uploads_completed + self.uploads_deduplicated

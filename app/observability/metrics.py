@@ -7,14 +7,15 @@ user, name or key is among them.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import __version__
 from app.observability import trail
 from app.observability.counts import Counts
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry
 
 #: The folder of the workers' files; prometheus_client's own name for it, which it reads when it is first imported.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -26,170 +27,132 @@ BUCKETS = (
 )
 #: Routes that are no part of the object API.
 ASIDE = ("health", "status", "metrics", "other")
+#: Failures that are the deployment's. v3.4.0's 500 is for bad arguments as well, so that it tells nothing.
+_OURS = ("90002", "90004")
 
 
-class _Collectors:
-    info: Gauge
-    requests: Counter
-    request_seconds: Histogram
-    in_flight: Gauge
-    begun: Counter
-    completed: Counter
-    deduplicated: Counter
-    failed: Counter
-    upload_bytes: Counter
-    crashes: Counter
-    node_up: Gauge
-    node_latency: Gauge
-    probe_seconds: Histogram
-    storage_calls: Counter
-    storage_seconds: Histogram
-    forwards: Counter
-    records_calls: Counter
-    records_seconds: Histogram
-    thumbnails: Counter
+#: By name, after `openim_direct_`: its kind (for a gauge, how the values of the workers become one), its text, its labels.
+METRICS: dict[str, tuple[Any, ...]] = {
+    "info": ("livemax", "The instance, its node and its version.", "instance_id", "node", "version"),
+    "requests": ("counter", "Requests by errCode and by what kept the client here.", "route", "err_code", "pin"),
+    "request_seconds": ("histogram", "Time to answer.", "route"),
+    "requests_in_flight": ("livesum", "Requests that are being answered."),
+    "uploads_begun": ("counter", "Uploads initiated, but for content that was there already."),
+    "uploads_completed": ("counter", "Uploads completed; a repeat that got its answer again counts again."),
+    "uploads_deduplicated": ("counter", "Uploads answered at once: the content was there already."),
+    "uploads_failed": ("counter", "Completions that were refused or failed, by errName.", "reason"),
+    "upload_bytes": ("counter", "Bytes of completed uploads."),
+    "crashes": ("counter", "Requests that failed in a way nobody expected; the log has the stack."),
+    "node_up": ("livemostrecent", "Whether the node answered its last probe.", "node"),
+    "node_latency_seconds": ("livemostrecent", "Time of the node's last probe.", "node"),
+    "node_probe_seconds": ("histogram", "Times of the node's answered probes.", "node"),
+    "storage_calls": ("counter", "Calls to the storage.", "node", "call", "result"),
+    "storage_seconds": ("histogram", "Times of calls to the storage.", "node"),
+    "forwards": ("counter", "Requests sent on to an instance of the right node.", "node", "result"),
+    "records_calls": ("counter", "Statements sent to the records database.", "call", "result"),
+    "records_seconds": ("histogram", "Times of these statements."),
+    "thumbnails": ("counter", "Thumbnails requested, by what was shown.", "result"),
+}
+
+
+class Collectors:
+    """Holds prometheus_client's collector of each metric."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-        self.registry: CollectorRegistry = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        self.by_name: dict[str, Any] = {}
+        for name, (kind, text, *labels) in METRICS.items():
+            options: dict[str, Any] = {"namespace": "openim_direct", "registry": self.registry}
+            if kind == "counter":
+                self.by_name[name] = Counter(name, text, labels, **options)
+            elif kind == "histogram":
+                self.by_name[name] = Histogram(name, text, labels, buckets=BUCKETS, **options)
+            else:
+                self.by_name[name] = Gauge(name, text, labels, multiprocess_mode=kind, **options)
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"openim_direct_{name}", text, labels, registry=self.registry)
-
-        def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(f"openim_direct_{name}", text, labels, registry=self.registry, buckets=BUCKETS)
-
-        def gauge(name: str, text: str, mode: str, *labels: str) -> Gauge:
-            return Gauge(f"openim_direct_{name}", text, labels, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
-
-        self.info = gauge("info", "The instance, its node and its version.", "livemax", "instance_id", "node", "version")
-        self.requests = counter("requests", "Requests by errCode and by what kept the client here.", *_REQUEST_LABELS)
-        self.request_seconds = histogram("request_seconds", "Time to answer.", "route")
-        self.in_flight = gauge("requests_in_flight", "Requests that are being answered.", "livesum")
-        self.begun = counter("uploads_begun", "Uploads initiated, but for content that was there already.")
-        self.completed = counter("uploads_completed", "Uploads completed; a repeat that got its answer again counts again.")
-        self.deduplicated = counter("uploads_deduplicated", "Uploads answered at once: the content was there already.")
-        self.failed = counter("uploads_failed", "Completions that were refused or failed, by errName.", "reason")
-        self.upload_bytes = counter("upload_bytes", "Bytes of completed uploads.")
-        self.crashes = counter("crashes", "Requests that failed in a way nobody expected; the log has the stack.")
-        self.node_up = gauge("node_up", "Whether the node answered its last probe.", "livemostrecent", "node")
-        self.node_latency = gauge("node_latency_seconds", "Time of the node's last probe.", "livemostrecent", "node")
-        self.probe_seconds = histogram("node_probe_seconds", "Times of the node's answered probes.", "node")
-        self.storage_calls = counter("storage_calls", "Calls to the storage.", "node", "call", "result")
-        self.storage_seconds = histogram("storage_seconds", "Times of calls to the storage.", "node")
-        self.forwards = counter("forwards", "Requests sent on to an instance of the right node.", "node", "result")
-        self.records_calls = counter("records_calls", "Statements sent to the records database.", "call", "result")
-        self.records_seconds = histogram("records_seconds", "Times of these statements.")
-        self.thumbnails = counter("thumbnails", "Thumbnails asked for, by what was shown.", "result")
+    def series(self, name: str, labels: tuple[object, ...]) -> Any:
+        return self.by_name[name].labels(*labels) if labels else self.by_name[name]
 
 
-_REQUEST_LABELS = ("route", "err_code", "pin")
-_collectors: _Collectors | None = None
+_collectors: Collectors | None = None
 
 
 def start(instance: str, node: str) -> None:
     """Begin to count, once in each worker, after the fork."""
     global _collectors
     if _collectors is None:
-        _collectors = _Collectors()
-        _collectors.info.labels(instance, node, __version__).set(1)
+        _collectors = Collectors()
+        _set("info", 1, instance, node, __version__)
 
 
-# What happened
-
-
-def request_began() -> None:
+def count(name: str, *labels: object, by: float = 1) -> None:
+    """Add to one of `METRICS`."""
     if _collectors is not None:
-        _collectors.in_flight.inc()
+        _collectors.series(name, labels).inc(by)
+
+
+def _observe(name: str, seconds: float, *labels: object) -> None:
+    if _collectors is not None:
+        _collectors.series(name, labels).observe(seconds)
+
+
+def _set(name: str, value: float, *labels: object) -> None:
+    if _collectors is not None:
+        _collectors.series(name, labels).set(value)
 
 
 def request_ended(route: str, err_code: int, pin: str, seconds: float) -> None:
-    if _collectors is not None:
-        _collectors.in_flight.dec()
-        _collectors.requests.labels(route, err_code, pin).inc()
-        _collectors.request_seconds.labels(route).observe(seconds)
-
-
-def upload_begun(there: bool) -> None:
-    """
-    :param there: the content was.
-    """
-    if _collectors is not None:
-        (_collectors.deduplicated if there else _collectors.begun).inc()
-
-
-def upload_completed(size: int) -> None:
-    if _collectors is not None:
-        _collectors.completed.inc()
-        _collectors.upload_bytes.inc(size)
-
-
-def upload_failed(reason: str) -> None:
-    if _collectors is not None:
-        _collectors.failed.labels(reason).inc()
-
-
-def crashed() -> None:
-    if _collectors is not None:
-        _collectors.crashes.inc()
+    count("requests_in_flight", by=-1)
+    count("requests", route, err_code, pin)
+    _observe("request_seconds", seconds, route)
 
 
 def probed(node: str, seconds: float | None) -> None:
     """
     :param seconds: None where it was not answered.
     """
-    if _collectors is None:
-        return
-    _collectors.node_up.labels(node).set(seconds is not None)
+    _set("node_up", seconds is not None, node)
     if seconds is not None:
-        _collectors.node_latency.labels(node).set(seconds)
-        _collectors.probe_seconds.labels(node).observe(seconds)
+        _set("node_latency_seconds", seconds, node)
+        _observe("node_probe_seconds", seconds, node)
 
 
 def storage_called(node: str, call: str, result: str, seconds: float) -> None:
     trail.took("storage", seconds)
-    if _collectors is not None:
-        _collectors.storage_calls.labels(node, call, result).inc()
-        _collectors.storage_seconds.labels(node).observe(seconds)
+    count("storage_calls", node, call, result)
+    _observe("storage_seconds", seconds, node)
 
 
 def records_called(call: str, result: str, seconds: float) -> None:
     trail.took("records", seconds)
-    if _collectors is not None:
-        _collectors.records_calls.labels(call, result).inc()
-        _collectors.records_seconds.observe(seconds)
+    count("records_calls", call, result)
+    _observe("records_seconds", seconds)
 
 
 def forwarded(node: str, answered: bool, seconds: float) -> None:
     trail.took("forward", seconds)
-    if _collectors is not None:
-        _collectors.forwards.labels(node, "answered" if answered else "failed").inc()
-
-
-def thumbnail(result: str) -> None:
-    if _collectors is not None:
-        _collectors.thumbnails.labels(result).inc()
-
-
-# What it came to, over all workers
+    count("forwards", node, "answered" if answered else "failed")
 
 
 class Sums(NamedTuple):
+    """What it came to, over all workers."""
+
     counts: Counts
-    #: Requests of the object API by bucket of `BUCKETS`, and one more above the last.
+    #: How many requests of the object API took at most each of `BUCKETS`, and how many there were.
     requests: tuple[int, ...]
     #: Answered probes of the own node, the same way, and the sum of their seconds.
     probes: tuple[int, ...]
     probe_seconds: float
 
 
-def _registry(collectors: _Collectors) -> CollectorRegistry:
+def _registry(collectors: Collectors) -> CollectorRegistry:
+    """All workers' values; this process's own where it is all there is (not under gunicorn)."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
     if FOLDER not in os.environ:
-        # Not under gunicorn: one process is all there is.
         return collectors.registry
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -200,74 +163,51 @@ def exposition() -> tuple[bytes, str]:
     """Prometheus' text format, and its content type."""
     from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-    if _collectors is None:
-        return b"", CONTENT_TYPE_LATEST
-    return generate_latest(_registry(_collectors)), CONTENT_TYPE_LATEST
+    return b"" if _collectors is None else generate_latest(_registry(_collectors)), CONTENT_TYPE_LATEST
 
 
 def sums(node: str) -> Sums:
     """
     :param node: whose probes.
     """
-    counts: dict[str, int] = {}
-    requests = dict.fromkeys(_BOUNDS, 0)
-    probes = dict.fromkeys(_BOUNDS, 0)
+    counts: dict[str, int] = defaultdict(int)
+    requests: dict[float, int] = defaultdict(int)
+    probes: dict[float, int] = defaultdict(int)
     probe_seconds = 0.0
-
-    def add(name: str, value: float) -> None:
-        counts[name] = counts.get(name, 0) + int(value)
-
-    families = [] if _collectors is None else _registry(_collectors).collect()
-    for family in families:
+    for family in [] if _collectors is None else _registry(_collectors).collect():
         for sample in family.samples:
-            labels, value = sample.labels, sample.value
+            labels, value = sample.labels, int(sample.value)
             name = sample.name.removeprefix("openim_direct_")
-            if name in _COUNTED:
-                add(_COUNTED[name], value)
+            if name.removesuffix("_total") in Counts.__struct_fields__ and name != "requests_total":
+                counts[name.removesuffix("_total")] += value
+            elif name == "crashes_total":
+                counts["errors"] += value
             elif name == "requests_total" and labels["route"] not in ASIDE:
-                add("requests", value)
-                add("views", value if labels["route"] == "view" else 0)
-                add("errors", value if labels["err_code"] in _OURS else 0)
+                counts["requests"] += value
+                counts["views"] += value if labels["route"] == "view" else 0
+                counts["errors"] += value if labels["err_code"] in _OURS else 0
             elif name == "request_seconds_bucket" and labels["route"] not in ASIDE:
-                requests[float(labels["le"])] += int(value)
+                requests[float(labels["le"])] += value
             elif name == "node_probe_seconds_bucket" and labels["node"] == node:
-                probes[float(labels["le"])] += int(value)
+                probes[float(labels["le"])] += value
             elif name == "node_probe_seconds_sum" and labels["node"] == node:
-                probe_seconds += value
-    return Sums(Counts(**counts), _each(requests), _each(probes), probe_seconds)
-
-
-_BOUNDS = (*BUCKETS, float("inf"))
-_COUNTED = {
-    "forwards_total": "forwards",
-    "crashes_total": "errors",
-    "uploads_begun_total": "uploads_begun",
-    "uploads_completed_total": "uploads_completed",
-    "uploads_deduplicated_total": "uploads_deduplicated",
-    "uploads_failed_total": "uploads_failed",
-    "upload_bytes_total": "upload_bytes",
-}
-
-
-#: Failures that are the deployment's. v3.4.0's 500 is for bad arguments as well, so that it tells nothing.
-_OURS = ("90002", "90004")
-
-
-def _each(cumulative: dict[float, int]) -> tuple[int, ...]:
-    """Prometheus' buckets hold those below as well."""
-    values = [cumulative[bound] for bound in _BOUNDS]
-    return tuple(value - before for value, before in zip(values, [0, *values[:-1]], strict=True))
+                probe_seconds += sample.value
+    bounds = (*BUCKETS, float("inf"))
+    return Sums(Counts(**counts), tuple(requests[b] for b in bounds), tuple(probes[b] for b in bounds), probe_seconds)
 
 
 def quantile(counts: tuple[int, ...], share: float) -> float | None:
     """Seconds below which a share of what was counted lies, as Prometheus' histogram_quantile: even within a bucket. None
-    where nothing was counted."""
-    wanted = sum(counts) * share
-    if wanted == 0:
+    where nothing was counted.
+
+    :param counts: as in `Sums`.
+    """
+    rank = counts[-1] * share if counts else 0
+    if rank == 0:
         return None
     below, lower = 0, 0.0
     for count, upper in zip(counts, BUCKETS, strict=False):
-        if count and below + count >= wanted:
-            return lower + (upper - lower) * (wanted - below) / count
-        below, lower = below + count, upper
+        if count >= rank:
+            return lower + (upper - lower) * (rank - below) / (count - below)
+        below, lower = count, upper
     return BUCKETS[-1]

@@ -1,80 +1,68 @@
-"""Log lines: JSON, one object a line, where a program reads them, and for people at a terminal plain text."""
+"""Sets up log lines: JSON, one object a line, where a program reads them, and for people at a terminal plain text.
+
+Each request is a line too: a record of `requests`, whose argument is a mapping of what there is to say.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-_STDERR = 2
+requests = logging.getLogger("app.requests")
+TEXT = "%(status)s %(errCode)5s %(ms)8.1f ms  %(method)s %(path)s  %(user)s %(pin)s %(operationID)s"
 
 
 class JSONLines(logging.Formatter):
-    """What the program says beside its requests, in the same form."""
+    """Writes a record as one JSON object; times are RFC 3339, UTC, with milliseconds."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def __init__(self, instance: str) -> None:
         super().__init__()
         self._instance = instance
 
     def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, Any] = {
-            "time": _time(record.created),
-            "level": record.levelname,
-            "instance": self._instance,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
+        entry: dict[str, Any] = {"time": self.formatTime(record), "level": record.levelname, "instance": self._instance}
+        if record.name == requests.name and isinstance(record.args, dict):
+            entry |= record.args
+        else:
+            entry |= {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             entry["stack"] = self.formatException(record.exc_info)
         return msgspec.json.encode(entry).decode()
 
 
-def configure(instance: str, form: str = "auto") -> None:
+class TextLines(logging.Formatter):
+    """Writes a record for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name != requests.name or not isinstance(record.args, dict):
+            return super().format(record)
+        entry = record.args
+        line = f"{self.formatTime(record, '%H:%M:%S')} {entry['instance']} {record.getMessage()}"
+        if "forwardedTo" in entry:
+            line += f" -> {entry['forwardedTo']}"
+        if parts := ", ".join(f"{name[:-3]} {value}" for name, value in entry.items() if name.endswith("_ms")):
+            line += f" ({parts})"
+        # Control characters would be the terminal's, and a newline another line.
+        return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def configure(instance: str, form: str = "auto", log_requests: bool = True) -> None:
     """Set up logging for one instance's process.
 
     :param form: `json`, `text`, or `auto`: text on a terminal.
     """
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler()
-    if _as_json(form):
-        handler.setFormatter(JSONLines(instance))
-    else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s"))
+    text = f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(JSONLines(instance) if as_json else TextLines(text))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-
-
-def _as_json(form: str) -> bool:
-    return form == "json" or (form == "auto" and not sys.stderr.isatty())
-
-
-def writer(form: str) -> Callable[[Mapping[str, Any]], None]:
-    """What writes an entry for each request, to stderr."""
-    return _write_json if _as_json(form) else _write_text
-
-
-def _write_json(entry: Mapping[str, Any]) -> None:
-    """One request. Written at once, so that lines of several workers do not mix (pipes take 4 KiB in one piece)."""
-    os.write(_STDERR, msgspec.json.encode({"time": _time(time.time()), "level": "INFO", **entry}) + b"\n")
-
-
-def _write_text(entry: Mapping[str, Any]) -> None:
-    parts = ", ".join(f"{name[:-3]} {value}" for name, value in entry.items() if name.endswith("_ms"))
-    line = (
-        f"{time.strftime('%H:%M:%S')} {entry['instance']} {entry['status']} {entry['errCode']:>5} {entry['ms']:8.1f} ms  "
-        f"{entry['method']} {entry['path']}  {entry.get('user', '')} {entry['pin']} {entry['operationID']}"
-        f"{' -> ' + entry['forwardedTo'] if 'forwardedTo' in entry else ''}{f' ({parts})' if parts else ''}\n"
-    )
-    # Control characters would be the terminal's, and a newline another line.
-    os.write(
-        _STDERR, "".join(c if c.isprintable() or c == "\n" else "?" for c in line[:-1]).replace("\n", "?").encode() + b"\n"
-    )
-
-
-def _time(seconds: float) -> str:
-    """RFC 3339, UTC, with milliseconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+    requests.setLevel(logging.INFO if log_requests else logging.WARNING)

@@ -1,20 +1,22 @@
-"""A client of the object API, as OpenIM's SDKs do it: hash, initiate, PUT the parts, complete."""
+"""Uploads as OpenIM's SDKs do: hash, initiate, PUT the parts, complete; and downloads again."""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import requests
+
+from app.core.unreachable import reason
+from app.routing.http_client import check_end
 
 #: Signatures asked for at once, as the Go SDK does.
 _SIGN_BATCH = 20
 _API_TIMEOUT = 30
 _PUT_TIMEOUT = 300
-_CHUNK = 256 << 10
 
 
 class ClientError(Exception):
@@ -50,7 +52,7 @@ class Client:
                 timeout=_API_TIMEOUT,
             )
         except requests.RequestException as e:
-            raise ClientError(f"{route}: no answer from {self.api_url} ({type(e).__name__})") from e
+            raise ClientError(f"{route}: no answer from {self.api_url} ({reason(e)})") from e
         self.cookies_seen += [c.value or "" for c in response.cookies]
         try:
             envelope = response.json()
@@ -63,22 +65,24 @@ class Client:
         return data
 
     def upload(
-        self, file: Path, name: str, content_type: str, progress: Callable[[int], None] = lambda _: None
+        self, file: Path, name: str, content_type: str, on_progress: Callable[[int], None] = lambda _: None
     ) -> tuple[str, bool]:
         """Upload a file.
 
-        :param progress: called with the number of bytes sent since the last call.
+        :param on_progress: called with the number of bytes sent since the last call.
         :returns: the URL, and whether the content was there already and no byte was sent.
         """
         size = file.stat().st_size
         if size == 0:
             raise ClientError(f"{file} is empty, and OpenIM takes no empty files")
         part_size: int = self.call("part_size", {"size": size})["size"]
-        hashes = _part_hashes(file, part_size)
+        with file.open("rb") as f:
+            # Parts have 5 MiB up to a file of 50 GB. MD5s are the wire format's.
+            hashes = [hashlib.md5(part).hexdigest() for part in iter(lambda: f.read(part_size), b"")]  # noqa: S324
         begun = self.call(
             "initiate_multipart_upload",
             {
-                "hash": hashlib.md5(",".join(hashes).encode()).hexdigest(),  # noqa: S324 (the wire format's)
+                "hash": hashlib.md5(",".join(hashes).encode()).hexdigest(),  # noqa: S324
                 "size": size,
                 "partSize": part_size,
                 "maxParts": min(_SIGN_BATCH, len(hashes)),
@@ -88,7 +92,7 @@ class Client:
             },
         )
         if begun["upload"] is None:
-            progress(size)
+            on_progress(size)
             return begun["url"], True
         upload_id = begun["upload"]["uploadID"]
         signed = {p["partNumber"]: p for p in begun["upload"]["sign"]["parts"]}
@@ -98,8 +102,9 @@ class Client:
                     batch = list(range(number, min(number + _SIGN_BATCH, len(hashes) + 1)))
                     sign = self.call("auth_sign", {"uploadID": upload_id, "partNumbers": batch})
                     signed = {p["partNumber"]: p for p in sign["parts"]}
-                length = min(part_size, size - (number - 1) * part_size)
-                self._put(number, signed[number], _Part(f, (number - 1) * part_size, length, progress))
+                part = f.read(part_size)
+                self._put(number, signed[number], part)
+                on_progress(len(part))
         done = self.call(
             "complete_multipart_upload",
             {"uploadID": upload_id, "parts": hashes, "name": name, "contentType": content_type, "cause": ""},
@@ -110,47 +115,19 @@ class Client:
         """The content behind a returned URL, redirects followed."""
         try:
             response = self._session.get(url, timeout=_PUT_TIMEOUT)
+            check_end(response)
         except requests.RequestException as e:
-            raise ClientError(f"GET {url}: no answer ({type(e).__name__})") from e
+            raise ClientError(f"GET {url}: no answer ({reason(e)})") from e
         if response.status_code != 200:
             raise ClientError(f"GET {url}: HTTP {response.status_code} {response.text[:200]}")
         return response.content
 
-    def _put(self, number: int, part: dict[str, Any], body: _Part) -> None:
-        headers = {h["key"]: h["values"][0] for h in part.get("header") or []}
+    def _put(self, number: int, signed: dict[str, Any], part: bytes) -> None:
+        headers = {h["key"]: h["values"][0] for h in signed.get("header") or []}
         try:
-            response = requests.put(part["url"], data=body, headers=headers, timeout=_PUT_TIMEOUT)
+            response = requests.put(signed["url"], data=part, headers=headers, timeout=_PUT_TIMEOUT)
         except requests.RequestException as e:
-            where = part["url"].partition("?")[0]
-            raise ClientError(f"PUT of part {number}: no answer from {where} ({type(e).__name__})") from e
+            where = signed["url"].partition("?")[0]
+            raise ClientError(f"PUT of part {number}: no answer from {where} ({reason(e)})") from e
         if response.status_code != 200:
             raise ClientError(f"PUT of part {number}: HTTP {response.status_code} {response.text[:300]}")
-
-
-class _Part:
-    """A slice of a file as a request body of known length, telling how far it got."""
-
-    def __init__(self, file: BinaryIO, offset: int, length: int, progress: Callable[[int], None]) -> None:
-        self._file, self._offset, self._length, self._progress = file, offset, length, progress
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(self._offset)
-        left = self._length
-        while left > 0:
-            chunk = self._file.read(min(_CHUNK, left))
-            if not chunk:
-                raise ClientError("the file became shorter while it was read")
-            left -= len(chunk)
-            yield chunk
-            self._progress(len(chunk))
-
-
-def _part_hashes(file: Path, part_size: int) -> list[str]:
-    hashes = []
-    with file.open("rb") as f:
-        while chunk := f.read(part_size):
-            hashes.append(hashlib.md5(chunk).hexdigest())  # noqa: S324 (the wire format's)
-    return hashes

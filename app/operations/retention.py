@@ -1,49 +1,33 @@
-"""Removing what nobody needs: old records, objects without a record, unfinished uploads, and what is left on a node."""
+"""Removes what nobody needs: old records, objects without a record, unfinished uploads, and what is left on a node."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Mapping
+from itertools import chain, islice
 
 import msgspec
 
 from app.core.errors import APIError
-from app.core.model import ObjectInfo, Record
+from app.core.model import Record
+from app.operations.records import each_old_row, each_record
+from app.records.bulk import BulkRecords
+from app.storage.node import Node
 
 _PAGE = 500
 #: Seconds between removing a record and its object: an upload of the same content that just found the record has recorded
 #: its own name by then, which keeps the object.
-GRACE = 15.0
+_GRACE = 15.0
 #: Where unfinished uploads leave objects that no record may come to need: keys of one upload each.
 _ONCE, _FORM = "openim/data/once/", "openim/temp/form/"
 #: Seconds that an admin's form may live.
 _FORM_LIFE = 7 * 86400 + 3600
 
 
-class NodeCalls(Protocol):
-    id: str
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def remove(self, key: str) -> None: ...
-    def abort_upload(self, key: str, upload: str) -> None: ...
-    def unfinished(self) -> list[tuple[str, str, float]]: ...
-    def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]: ...
-
-
-class RecordCalls(Protocol):
-    def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]: ...
-    def old_page(self, after: str, count: int) -> list[Record]: ...
-    def old_names(self, keys: list[str]) -> set[str]: ...
-    def absent(self, names: list[str]) -> list[str]: ...
-    def remove(self, record: Record) -> bool: ...
-    def needs(self, record: Record) -> bool: ...
-    def known_keys(self, node: str, keys: list[str]) -> set[str]: ...
-
-
-class Expired(msgspec.Struct):
-    #: Names that were removed.
+class Removed(msgspec.Struct):
     names: int = 0
+    #: Multipart uploads that were given up.
+    uploads: int = 0
     objects: int = 0
     #: Bytes of these objects.
     bytes: int = 0
@@ -52,38 +36,31 @@ class Expired(msgspec.Struct):
 
 
 def expire(
-    records: RecordCalls,
-    nodes: Mapping[str, NodeCalls],
+    records: BulkRecords,
+    nodes: Mapping[str, Node],
     before: int,
     content_type: str | None = None,
     dry_run: bool = False,
-    grace: float = GRACE,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Expired:
-    """Remove records made before a time, and the objects that no record needs any more.
+) -> Removed:
+    """Remove records created before a time, and the objects that no record needs any more.
 
     :param before: Unix milliseconds.
     :param content_type: only of this type; `image/` and the like stand for all that begin so.
     :raises DatabaseError:
     """
-    done = Expired()
+    done = Removed()
     removed: dict[tuple[str, str], Record] = {}
-    after = ""
-    while page := records.page(after, _PAGE, before=before):
-        after = page[-1].name
-        for record in page:
-            if content_type is not None and not _is_type(record.content_type, content_type):
-                continue
-            if dry_run or records.remove(record):
-                done.names += 1
-                removed[(record.node, record.key)] = record
+    for record in each_record(records, before=before):
+        if _is_type(record.content_type, content_type) and (dry_run or records.remove(record)):
+            done.names += 1
+            removed[(record.node, record.key)] = record
     if dry_run:
         # What stays needed by younger names is not known before; this is the most that would go.
         done.objects, done.bytes = len(removed), sum(r.size for r in removed.values())
         return done
     if removed:
-        sleep(grace)
-    old = records.old_names([key for _, key in removed]) if removed else set()
+        time.sleep(_GRACE)
+    old = records.old_names([key for _, key in removed])
     for record in removed.values():
         if records.needs(record):
             continue
@@ -105,87 +82,65 @@ def expire(
     return done
 
 
-class Collected(msgspec.Struct):
-    #: Multipart uploads that were given up.
-    uploads: int = 0
-    #: Objects of uploads that were never completed.
-    objects: int = 0
-    bytes: int = 0
-
-
-def collect(records: RecordCalls, node: NodeCalls, older: float, dry_run: bool = False) -> Collected:
+def collect(records: BulkRecords, node: Node, older: float, dry_run: bool = False) -> Removed:
     """Remove what unfinished uploads left on a node.
 
     :param older: seconds; younger ones may still be finished.
     :raises NetworkError, InternalError, DatabaseError:
     """
-    limit = time.time() - older
-    done = Collected()
-    for key, upload, begun in node.unfinished():
-        if begun < limit and key.startswith("openim/"):
-            done.uploads += 1
-            if not dry_run:
-                node.abort_upload(key, upload)
-    pending: list[tuple[str, int]] = []
-
-    def look() -> None:
-        known = records.known_keys(node.id, [key for key, _ in pending])
-        for key, size in pending:
+    now = time.time()
+    done = Removed(uploads=_abort_uploads(node, now - older, dry_run))
+    candidates = (
+        (key, size)
+        for prefix, age in ((_ONCE, older), (_FORM, max(older, _FORM_LIFE)))
+        for key, size, modified in node.listing(prefix)
+        if modified < now - age
+    )
+    while page := list(islice(candidates, _PAGE)):
+        known = records.known_keys(node.id, [key for key, _ in page])
+        for key, size in page:
             if key not in known:
-                done.objects += 1
-                done.bytes += size
-                if not dry_run:
-                    node.remove(key)
-        pending.clear()
-
-    for prefix, oldest in ((_ONCE, limit), (_FORM, min(limit, time.time() - _FORM_LIFE))):
-        for key, size, modified in node.listing(prefix):
-            if modified < oldest:
-                pending.append((key, size))
-            if len(pending) >= _PAGE:
-                look()
-    if pending:
-        look()
+                _remove(node, key, size, done, dry_run)
     return done
 
 
-def still_needed(records: RecordCalls, node: NodeCalls, old_node: str | None, count: int = 5) -> list[str]:
+def still_needed(records: BulkRecords, node: Node, old_node: str | None, count: int = 5) -> list[str]:
     """Some names that mean objects of a node.
 
-    :param old_node: the node of v3.4.0's objects that have no record of ours; empty where each has to be looked for, None
-        where there are none.
+    :param old_node: see `each_old_row`.
     """
-    names = [record.name for record in records.page("", count, node.id)]
-    if names or old_node is None or old_node not in ("", node.id):
-        return names
-    after = ""
-    while page := records.old_page(after, _PAGE):
-        absent = set(records.absent([record.name for record in page]))
-        for record in page:
-            if record.name in absent and (old_node or node.stat(record.key) is not None):
-                names.append(record.name)
-        if len(names) >= count:
-            break
-        after = page[-1].name
-    return names[:count]
+    needed = chain(each_record(records, node.id), each_old_row(records, old_node, {node.id: node}))
+    return [record.name for record in islice(needed, count)]
 
 
-def purge(node: NodeCalls, told: Callable[[int], None] = lambda _: None, dry_run: bool = False) -> tuple[int, int]:
-    """Delete every object of this product and of v3.4.0 on a node; objects and bytes.
+def purge(node: Node, dry_run: bool = False) -> Removed:
+    """Delete every object of this product and of v3.4.0 on a node.
 
     :raises NetworkError, InternalError:
     """
-    objects = size = 0
-    for key, upload, _ in node.unfinished():
-        if key.startswith("openim/") and not dry_run:
+    done = Removed(uploads=_abort_uploads(node, time.time(), dry_run))
+    for key, size, _ in node.listing("openim/"):
+        _remove(node, key, size, done, dry_run)
+    return done
+
+
+def _abort_uploads(node: Node, before: float, dry_run: bool) -> int:
+    """Give up unfinished multipart uploads that were begun before a Unix time; how many."""
+    uploads = [(key, upload) for key, upload, begun in node.unfinished() if begun < before and key.startswith("openim/")]
+    if not dry_run:
+        for key, upload in uploads:
             node.abort_upload(key, upload)
-    for key, length, _ in node.listing("openim/"):
-        objects, size = objects + 1, size + length
-        if not dry_run:
-            node.remove(key)
-        told(1)
-    return objects, size
+    return len(uploads)
 
 
-def _is_type(found: str, wanted: str) -> bool:
-    return found.startswith(wanted) if wanted.endswith("/") else found == wanted
+def _remove(node: Node, key: str, size: int, done: Removed, dry_run: bool) -> None:
+    if not dry_run:
+        node.remove(key)
+    done.objects += 1
+    done.bytes += size
+
+
+def _is_type(content_type: str, requested: str | None) -> bool:
+    if requested is None or content_type == requested:
+        return True
+    return requested.endswith("/") and content_type.startswith(requested)

@@ -1,4 +1,4 @@
-"""One object from node to node: streamed, in the parts that it was made of, so that its ETag stays what it was."""
+"""Copies one object from node to node: streamed, in the parts that it was made of, so that its ETag stays what it was."""
 
 from __future__ import annotations
 
@@ -6,37 +6,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import IO, Protocol, cast
-
-import msgspec
+from typing import IO, cast
 
 from app.core.errors import APIError
-from app.core.model import ChangedObject, ObjectInfo
-
-
-class Stream(Protocol):
-    """An object's content, as its node sends it."""
-
-    @property
-    def content_type(self) -> str: ...
-
-    def read(self, count: int, /) -> bytes: ...
-
-
-class SourceNode(Protocol):
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def first_part(self, key: str) -> int: ...
-    def reading(self, key: str, etag: str, first: int, length: int) -> AbstractContextManager[Stream]: ...
-
-
-class TargetNode(SourceNode, Protocol):
-    def write(
-        self, key: str, body: IO[bytes], length: int, content_type: str, part: tuple[str, int] | None = None
-    ) -> str: ...
-    def create_upload(self, key: str) -> str: ...
-    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
-    def abort_upload(self, key: str, upload: str) -> None: ...
+from app.core.model import ChangedObject, ObjectInfo, SourceFailed
+from app.storage.node import Node
+from app.storage.transfers import Blocks, ObjectStream
 
 
 class Limiter:
@@ -45,7 +20,7 @@ class Limiter:
     :param rate: None for no limit.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None = None) -> None:
         self._rate = rate
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
@@ -60,73 +35,72 @@ class Limiter:
         time.sleep(wait)
 
 
-class Tap:
-    """What is read of a stream passes here: counted, slowed, hashed."""
+class _Reader:
+    """A stream that shows each block that is read of it."""
 
-    def __init__(self, stream: Stream, limiter: Limiter, told: Callable[[int], None], digest: hashlib._Hash | None) -> None:
-        self._stream, self._limiter, self._told, self._digest = stream, limiter, told, digest
+    def __init__(self, stream: ObjectStream, on_block: Callable[[bytes], None]) -> None:
+        self._stream, self._on_block = stream, on_block
 
     def read(self, count: int = -1) -> bytes:
-        data = self._stream.read(count)
-        if data:
-            self._limiter.take(len(data))
-            self._told(len(data))
-            if self._digest is not None:
-                self._digest.update(data)
-        return data
-
-
-class Copied(msgspec.Struct, frozen=True):
-    #: Of the copy; empty where an object is there already, which stays.
-    etag: str
-    #: MD5 of the whole content, hex; empty where nothing was hashed.
-    md5: str
+        block = self._stream.read(count)
+        self._on_block(block)
+        return block
 
 
 def copy_object(
-    source: SourceNode,
-    target: TargetNode,
+    source: Node,
+    target: Node,
     key: str,
-    found: ObjectInfo,
+    info: ObjectInfo,
     limiter: Limiter,
-    told: Callable[[int], None],
+    on_progress: Callable[[int], None],
     hashed: bool = False,
-) -> Copied:
+) -> tuple[str, str]:
     """Copy an object to the same key. Nothing shows at the target before all of it is there.
 
-    :param found: what `stat` says of the source.
-    :param told: is called with the bytes of each block.
+    :param info: what `stat` says of the source.
+    :param on_progress: is called with the bytes of each block.
+    :returns: the copy's ETag, empty where an object exists already, which stays; and with `hashed` the MD5, hex, of the
+        whole content as it was sent.
     :raises ChangedObject: the source's content is another by now.
-    :raises NetworkError, InternalError: a node does not answer, or refuses.
+    :raises NetworkError, InternalError: a node does not answer, or refuses; the source, where it sent less than all.
     """
-    digest = hashlib.md5(usedforsecurity=False) if hashed else None
+    digest = hashlib.md5(usedforsecurity=False)
+
+    def on_block(block: bytes) -> None:
+        limiter.take(len(block))
+        on_progress(len(block))
+        if hashed:
+            digest.update(block)
 
     def piece(first: int, length: int, part: tuple[str, int] | None = None) -> str:
-        with source.reading(key, found.etag, first, length) as stream:
-            body = cast("IO[bytes]", Tap(stream, limiter, told, digest))
-            return target.write(key, body, length, stream.content_type, part)
+        with source.reading(key, info.etag, first, length) as stream:
+            try:
+                return target.write(key, cast("IO[bytes]", _Reader(stream, on_block)), length, stream.content_type, part)
+            except SourceFailed as e:
+                raise e.error from e
 
-    if "-" not in found.etag:
-        return Copied(piece(0, found.size), digest.hexdigest() if digest is not None else "")
+    if "-" not in info.etag:
+        return piece(0, info.size), digest.hexdigest()
     part_size = source.first_part(key)
     upload = target.create_upload(key)
     try:
         etags = []
-        for number, first in enumerate(range(0, found.size, part_size), 1):
-            etags.append(piece(first, min(part_size, found.size - first), (upload, number)))
+        for number, first in enumerate(range(0, info.size, part_size), 1):
+            etags.append(piece(first, min(part_size, info.size - first), (upload, number)))
         target.complete_upload(key, upload, etags)
     except (APIError, ChangedObject):
         target.abort_upload(key, upload)
         raise
     joined = hashlib.md5(b"".join(bytes.fromhex(e) for e in etags), usedforsecurity=False).hexdigest()
-    return Copied(f"{joined}-{len(etags)}", digest.hexdigest() if digest is not None else "")
+    return f"{joined}-{len(etags)}", digest.hexdigest()
 
 
-def md5_of(node: SourceNode, key: str, found: ObjectInfo, limiter: Limiter) -> str:
+def md5_of(node: Node, key: str, info: ObjectInfo, limiter: Limiter) -> str:
     """MD5 of an object's whole content, hex, by reading it. Raises as `copy_object`."""
     digest = hashlib.md5(usedforsecurity=False)
-    with node.reading(key, found.etag, 0, found.size) as stream:
-        tap = Tap(stream, limiter, lambda _: None, digest)
-        while tap.read(1 << 18):
-            pass
+    with node.reading(key, info.etag, 0, info.size) as stream:
+        for block in Blocks(cast("IO[bytes]", stream), info.size):
+            limiter.take(len(block))
+            digest.update(block)
     return digest.hexdigest()

@@ -1,14 +1,14 @@
-"""Which instance a client belongs to. Pure: configuration and cookie value in, decisions out.
+"""Decides which instance a client belongs to. Pure: configuration and cookie value in, decisions out.
 
-Three lines keep a client on one instance, and each suffices for correctness: the cookie (for clients that keep it), the
-balancer's hash of the token, and the node inside the sealed upload ID, which this module turns into instances to ask.
+Three pins keep a client on one instance, and each suffices for correctness: the cookie (for clients that keep it), the
+balancer's hash of the token, and the node inside the sealed upload ID, which this module turns into instances to forward to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.config.load import Cookie, Deployment, Instance
+from app.config.models import Deployment, Instance
 
 
 def sets_cookie(current: str | None, instances: Mapping[str, Instance], forwarded: bool) -> bool:
@@ -20,26 +20,12 @@ def sets_cookie(current: str | None, instances: Mapping[str, Instance], forwarde
     return forwarded or current not in instances
 
 
-def cookie_header(cookie: Cookie, instance_id: str) -> str:
-    """The Set-Cookie value (RFC 6265). Instance IDs need no quoting."""
-    parts = [f"{cookie.name}={instance_id}", "Path=/", "HttpOnly"]
-    if cookie.max_age is not None:
-        parts.append(f"Max-Age={cookie.max_age}")
-    if cookie.domain:
-        parts.append(f"Domain={cookie.domain}")
-    if cookie.secure:
-        parts.append("Secure")
-    if cookie.same_site:
-        parts.append(f"SameSite={cookie.same_site}")
-    return "; ".join(parts)
-
-
 #: What kept a client on this instance, as metrics and logs call it.
-LINES = ("cookie", "hash", "prefix", "forwarded", "none")
+PINS = ("cookie", "hash", "prefix", "forwarded", "none")
 
 
-def line(instance_id: str, cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool) -> str:
-    """Which line of defence brought a request here, as far as an instance can tell.
+def pin(instance_id: str, cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool) -> str:
+    """Name what brought a request to this instance, as far as an instance can tell: one of PINS.
 
     :param cookie: the instance cookie's value, and `known` whether it names an instance.
     :param token: whether there is one, which the balancer hashes where there is no known cookie.
@@ -59,7 +45,5 @@ def owners(deployment: Deployment, node_id: str, asking: str) -> list[Instance]:
     """The instances to forward to for a node, in the order to try: the one after `asking` first, so that several instances
     on one node share what others forward."""
     instances = [i for i in deployment.instances_of(node_id) if i.id != asking]
-    if len(instances) > 1:
-        shift = sorted(deployment.instances).index(asking) % len(instances)
-        instances = instances[shift:] + instances[:shift]
-    return instances
+    shift = sorted(deployment.instances).index(asking) % max(1, len(instances))
+    return instances[shift:] + instances[:shift]

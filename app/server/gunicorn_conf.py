@@ -1,17 +1,41 @@
 """gunicorn's settings for an instance. `openim-direct serve` uses them; `deploy/gunicorn.conf.py` shows how to change them.
 
-Number of workers and threads come from instances.yaml (`server`) or the command line.
+Which instance of which file is told by the environment: see `app.server.wsgi`.
 """
 
-import gc
-import os
-import shutil
-import tempfile
-from pathlib import Path
-from typing import Any
+# First of all, before anything else is imported: sockets and locks then let other greenlets go on while they wait.
+from gevent import monkey
 
-# Threads wait for MinIO and the database most of the time; processes share the CPU.
-worker_class = "app.server.worker.Worker"
+monkey.patch_all()
+
+import gc  # noqa: E402
+import os  # noqa: E402
+import runpy  # noqa: E402
+import shutil  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gevent  # noqa: E402
+
+from app.config.load import ConfigError  # noqa: E402
+from app.server.requests_in_flight import end_when_idle  # noqa: E402
+from app.server.wsgi import deployment_of_environment  # noqa: E402
+
+try:
+    _deployment, _instance = deployment_of_environment()
+except ConfigError as _error:
+    raise SystemExit(f"openim-direct: {_error}") from None
+
+bind = _deployment.instances[_instance].bind
+proc_name = f"openim-direct {_instance}"
+
+# A greenlet for each connection: a client that is slow or stops in the middle of a request keeps nobody waiting.
+# Measured against gthread: docs/benchmarks/report.md, "Workers".
+worker_class = "gevent"
+worker_connections = _deployment.server.connections
+# Processes share the CPU; greenlets wait for MinIO and the database.
+workers = _deployment.server.workers
 
 # Longer than nginx keeps an idle connection (60 s): one that the instance closed first is a 502 for the POST that uses it.
 keepalive = 75
@@ -36,10 +60,13 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def on_starting(server: Any) -> None:
-    """A folder of this instance's own, whatever the environment says: two that share one would count each other's."""
-    os.environ[_FOLDER] = server.openim_direct_metrics = tempfile.mkdtemp(
-        prefix="openim-direct-metrics-", dir=worker_tmp_dir
-    )
+    """Make a folder of this instance's own, whatever the environment says: two that share one would count each other's."""
+    if server.cfg.is_ssl:
+        raise SystemExit(
+            "openim-direct: certfile and keyfile are set, and an instance speaks no TLS: let the balancer do that "
+            "(balancer.certificate in instances.yaml), and take them out of gunicorn's settings"
+        )
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="openim-direct-metrics-", dir=worker_tmp_dir)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -48,15 +75,21 @@ def pre_fork(server: Any, worker: Any) -> None:
     gc.freeze()
 
 
+def post_worker_init(worker: Any) -> None:
+    gevent.spawn(end_when_idle, worker)
+
+
 def child_exit(server: Any, worker: Any) -> None:
-    """What a worker was doing ends with it; what it counted stays."""
-    folder = getattr(server, "openim_direct_metrics", None)
-    if folder is not None:
-        for file in Path(folder).glob(f"gauge_live*_{worker.pid}.db"):
-            file.unlink(missing_ok=True)
+    """Forget what a worker was doing when it ended; what it counted stays."""
+    for file in Path(os.environ[_FOLDER]).glob(f"gauge_live*_{worker.pid}.db"):
+        file.unlink(missing_ok=True)
 
 
 def on_exit(server: Any) -> None:
-    folder = getattr(server, "openim_direct_metrics", None)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+    if _FOLDER in os.environ:
+        shutil.rmtree(os.environ[_FOLDER], ignore_errors=True)
+
+
+# The last word have settings of the operator's own (`openim-direct serve --settings`).
+if "OPENIM_DIRECT_SETTINGS" in os.environ:
+    globals().update(runpy.run_path(os.environ["OPENIM_DIRECT_SETTINGS"]))

@@ -1,24 +1,36 @@
-"""The WSGI target for a gunicorn of one's own: `gunicorn -c deploy/gunicorn.conf.py 'app.server.wsgi:application()'`.
+"""The WSGI target of gunicorn: `gunicorn -c deploy/gunicorn.conf.py 'app.server.wsgi:application()'`.
 
-OPENIM_DIRECT_CONFIG names the deployment file and OPENIM_DIRECT_INSTANCE the instance; OPENIM_DIRECT_LOG is `json`, `text`
-or `none` (no line for each request). `openim-direct serve` needs none of them.
+`openim-direct serve` runs just that. The environment names what to run:
+
+    OPENIM_DIRECT_CONFIG       the deployment file, instances.yaml by default
+    OPENIM_DIRECT_INSTANCE     the instance
+    OPENIM_DIRECT_LOG          json, text or auto (text on a terminal): the form of log lines
+    OPENIM_DIRECT_REQUEST_LOG  on or off: a line for each request
+    OPENIM_DIRECT_SETTINGS     a file of gunicorn settings that replace those of app/server/gunicorn_conf.py
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from gevent.threadpool import ThreadPool
 
 from app.compose import check_instance, create_instance
-from app.config.load import ConfigError, Deployment, load
+from app.config.load import ConfigError, load
+from app.config.models import Deployment
 from app.observability import request_log
+from app.records.sqlite import THREADS
+from app.server.requests_in_flight import RequestsInFlight
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
+@cache
 def deployment_of_environment() -> tuple[Deployment, str]:
-    """The deployment, and the instance of it to run.
+    """Return the deployment, and the instance of it to run: read once, so that a worker that starts later runs the same.
 
     :raises ConfigError: the file has faults, or cannot run this instance.
     """
@@ -33,8 +45,13 @@ def deployment_of_environment() -> tuple[Deployment, str]:
 
 
 def application() -> WSGIApplication:
-    """Called in each worker, after the fork."""
+    """Create the instance, in each worker, after the fork: its connections are its own."""
     deployment, instance = deployment_of_environment()
-    form = os.environ.get("OPENIM_DIRECT_LOG") or "auto"
-    request_log.configure(instance, form)
-    return create_instance(deployment, instance, None if form == "none" else request_log.writer(form))
+    log_requests = os.environ.get("OPENIM_DIRECT_REQUEST_LOG") != "off"
+    request_log.configure(instance, os.environ.get("OPENIM_DIRECT_LOG") or "auto", log_requests)
+    pool = ThreadPool(THREADS)
+
+    def run_blocking(function: Any, *args: Any, **kwargs: Any) -> Any:
+        return pool.apply(function, args, kwargs)
+
+    return RequestsInFlight(create_instance(deployment, instance, run_blocking))

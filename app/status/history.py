@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, starmap
 from operator import sub
 
 import msgspec
@@ -49,34 +49,25 @@ class History:
 
     def now(self) -> tuple[Counts, Point, Latency]:
         """What was counted since the start; in the last 5 minutes, or since the start; the node's probes in these."""
-        at, total = self._clock(), self._sums()
-        since = self._samples[0]
-        for sample in list(self._samples):
-            if sample[0] <= at - RECENT:
-                since = sample
-        return total.counts, _between(since, (at, total)), _latency(_less(total.probes, since[1].probes))
+        now = self._clock(), self._sums()
+        samples = list(self._samples)
+        since = next((sample for sample in reversed(samples) if sample[0] <= now[0] - RECENT), samples[0])
+        return now[1].counts, _between(since, now), _latency(_less(now[1].probes, since[1].probes))
 
     def points(self) -> list[Point]:
-        samples = list(self._samples)
-        return [_between(before, after) for before, after in pairwise(samples)]
+        return list(starmap(_between, pairwise(list(self._samples))))
 
 
 def _between(before: tuple[float, Sums], after: tuple[float, Sums]) -> Point:
     (start, old), (end, new) = before, after
-    counts = [max(0, a - b) for a, b in zip(_values(new.counts), _values(old.counts), strict=True)]
-    probes = _less(new.probes, old.probes)
-    answered = sum(probes)
+    probes = sum(_less(new.probes, old.probes)[-1:])
     return Point(
         at=end,
         seconds=end - start,
-        counts=Counts(*counts),
+        counts=Counts(*_less(msgspec.structs.astuple(new.counts), msgspec.structs.astuple(old.counts))),
         latency=_latency(_less(new.requests, old.requests)),
-        node_ms=1000 * (new.probe_seconds - old.probe_seconds) / answered if answered else None,
+        node_ms=1000 * (new.probe_seconds - old.probe_seconds) / probes if probes else None,
     )
-
-
-def _values(counts: Counts) -> tuple[int, ...]:
-    return msgspec.structs.astuple(counts)
 
 
 def _less(new: tuple[int, ...], old: tuple[int, ...]) -> tuple[int, ...]:
@@ -84,11 +75,8 @@ def _less(new: tuple[int, ...], old: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _latency(counts: tuple[int, ...]) -> Latency:
-    def ms(share: float) -> float | None:
-        seconds = quantile(counts, share)
-        return None if seconds is None else round(seconds * 1000, 2)
-
-    return Latency(ms(0.5), ms(0.99))
+    seconds = (quantile(counts, share) for share in (0.5, 0.99))
+    return Latency(*(None if s is None else round(s * 1000, 2) for s in seconds))
 
 
 def report(monitor: Monitor, history: History) -> Report:

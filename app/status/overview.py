@@ -1,4 +1,4 @@
-"""Every node and instance at a glance, as seen from this machine, with what the records say lies where."""
+"""Describes every node and instance as seen from this machine, with what the records say lies where."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import msgspec
+import requests
 
-from app.config.load import Deployment, Instance
+from app.config.models import Deployment, Instance
 from app.core.errors import APIError, NetworkError
+from app.routing.http_client import Unreachable, create_session, send
 from app.status.report import Report
-from app.storage.http_pool import Pool, Unreachable
-from app.storage.monitor import Readiness
+from app.storage.monitor import Monitor
 
 #: Seconds.
 _TIMEOUT = 3.0
 _COUNT_EVERY = 60.0
-
-
-class NodeCalls(Protocol):
-    def probe(self) -> float: ...
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -40,7 +36,7 @@ class NodeState(msgspec.Struct, frozen=True):
     bytes: int
 
 
-class InstanceState(msgspec.Struct, frozen=True):
+class InstanceState(msgspec.Struct):
     id: str
     node: str
     ready: bool
@@ -62,22 +58,21 @@ class Overview(msgspec.Struct, frozen=True):
     def all_up(self) -> bool:
         return all(n.up is not False for n in self.nodes) and all(i.ready for i in self.instances)
 
+    def reports(self, node_id: str) -> list[Report]:
+        """What the instances of a node tell of themselves."""
+        return [i.report for i in self.instances if i.report is not None and i.report.node == node_id]
 
-class Monitored(Protocol):
-    def readiness(self) -> Readiness: ...
 
+def last_probe(monitor: Monitor) -> float:
+    """A node's probe by what is known of it already, so that a page waits for none.
 
-class Watched:
-    """A node by what is known of it already, so that a page waits for none."""
-
-    def __init__(self, monitor: Monitored) -> None:
-        self._monitor = monitor
-
-    def probe(self) -> float:
-        state = self._monitor.readiness()
-        if not state.ready or state.latency_ms is None:
-            raise NetworkError(state.reason)
-        return state.latency_ms / 1000
+    :return: seconds.
+    :raises NetworkError: the node did not answer.
+    """
+    state = monitor.readiness()
+    if not state.ready or state.latency_ms is None:
+        raise NetworkError(state.reason)
+    return state.latency_ms / 1000
 
 
 class Totals:
@@ -102,54 +97,50 @@ class Totals:
             return self._known
 
 
-def look(
+def describe(
     deployment: Deployment,
-    nodes: Mapping[str, NodeCalls],
+    probes: Mapping[str, Callable[[], float]],
     totals: Mapping[str, tuple[int, int]],
     headers: Mapping[str, str],
     own: Report | None = None,
 ) -> Overview:
     """
-    :param nodes: those that can be asked from here.
+    :param probes: of the nodes that can be asked from here, by their IDs: each answers in seconds, or raises an APIError.
     :param totals: objects and bytes by node (`Records.totals`).
     :param headers: of the requests to instances; they let this program see.
     :param own: of the instance that asks; it does not ask itself.
     """
+    session = create_session(len(deployment.instances))
 
     def ask(instance: Instance) -> InstanceState:
         if own is not None and instance.id == own.instance:
             return InstanceState(own.instance, own.node, own.ready, 0.0, own.reason, report=own)
-        return _ask(instance, headers)
+        return _ask(session, instance, headers)
 
-    with ThreadPoolExecutor(max(1, min(16, len(deployment.instances)))) as pool:
-        instances = list(pool.map(ask, deployment.instances.values()))
-    total = sum(i.report.recent.requests for i in instances if i.report is not None)
-    if total:
-        instances = [
-            i if i.report is None else msgspec.structs.replace(i, share=i.report.recent.requests / total) for i in instances
-        ]
-    states = []
+    with session, ThreadPoolExecutor(max(1, min(16, len(deployment.instances)))) as pool:
+        overview = Overview([], list(pool.map(ask, deployment.instances.values())))
+    requests_of_all = sum(i.report.recent.requests for i in overview.instances if i.report is not None)
+    for instance in overview.instances:
+        if instance.report is not None and requests_of_all:
+            instance.share = instance.report.recent.requests / requests_of_all
     for node_id, config in deployment.nodes.items():
-        objects, size = totals.get(node_id, (0, 0))
-        reports = [i.report for i in instances if i.report is not None and i.report.node == node_id]
-        up, latency, reason = _node(nodes.get(node_id), reports)
-        states.append(NodeState(node_id, up, latency, reason, config.drain, objects, size))
-    for node_id, (objects, size) in totals.items():
-        if node_id not in deployment.nodes:
-            reason = "not in this file any more" if node_id else "objects of v3.4.0's whose node was never asked"
-            states.append(NodeState(node_id, False if node_id else None, None, reason, False, objects, size))
-    return Overview(states, instances)
+        up, latency, reason = _node(probes.get(node_id), overview.reports(node_id))
+        overview.nodes.append(NodeState(node_id, up, latency, reason, config.drain, *totals.get(node_id, (0, 0))))
+    for node_id in (n for n in totals if n not in deployment.nodes):
+        reason = "not in this file any more" if node_id else "objects of v3.4.0's whose node was never asked"
+        overview.nodes.append(NodeState(node_id, False if node_id else None, None, reason, False, *totals[node_id]))
+    return overview
 
 
-def _node(node: NodeCalls | None, reports: list[Report]) -> tuple[bool | None, float | None, str]:
+def _node(probe: Callable[[], float] | None, reports: list[Report]) -> tuple[bool | None, float | None, str]:
     """Whether it is up, milliseconds, and why not: down where one of its instances says so, which ask it every second;
     else as this program sees it."""
     for report in reports:
         if not report.ready:
             return False, None, report.reason
-    if node is not None:
+    if probe is not None:
         try:
-            return True, round(node.probe() * 1000, 1), ""
+            return True, round(probe() * 1000, 1), ""
         except APIError as e:
             return False, None, e.detail
     if reports:
@@ -157,24 +148,24 @@ def _node(node: NodeCalls | None, reports: list[Report]) -> tuple[bool | None, f
     return None, None, "no keys in this file"
 
 
-def _ask(instance: Instance, headers: Mapping[str, str]) -> InstanceState:
-    pool = Pool(instance.url, _TIMEOUT)
+def _ask(session: requests.Session, instance: Instance, headers: Mapping[str, str]) -> InstanceState:
+    state = InstanceState(instance.id, instance.node, False, None, "")
     start = time.monotonic()
     try:
-        response = pool.request("GET", "/status.json", _TIMEOUT, headers=headers)
+        response = send(session, "GET", instance.url, "/status.json", (_TIMEOUT, _TIMEOUT), headers=headers)
+        state.latency_ms = round((time.monotonic() - start) * 1000, 1)
+        report = msgspec.json.decode(response.content, type=Report)
     except Unreachable as e:
-        return InstanceState(instance.id, instance.node, False, None, str(e))
-    finally:
-        pool.close()
-    latency = round((time.monotonic() - start) * 1000, 1)
-    try:
-        report = msgspec.json.decode(response.body, type=Report)
+        state.reason = str(e)
     except msgspec.DecodeError:
-        if response.status == 403:
-            reason = "it refuses to tell: is its auth.secret another, or its clock over a minute off?"
+        state.reason = (
+            "it refuses to tell: is its auth.secret another, or its clock over a minute off?"
+            if response.status_code == 403
+            else f"HTTP {response.status_code}, and not from an instance of this version"
+        )
+    else:
+        if report.instance != instance.id:
+            state.reason = f"{instance.url} is instance {report.instance}"
         else:
-            reason = f"HTTP {response.status}, and not from an instance of this version"
-        return InstanceState(instance.id, instance.node, False, latency, reason)
-    if report.instance != instance.id:
-        return InstanceState(instance.id, instance.node, False, latency, f"{instance.url} is instance {report.instance}")
-    return InstanceState(instance.id, report.node, report.ready, latency, report.reason, report=report)
+            state.node, state.ready, state.reason, state.report = report.node, report.ready, report.reason, report
+    return state

@@ -30,6 +30,9 @@ class Point(msgspec.Struct, frozen=True):
     #: Mean milliseconds of the node's probes; None where none was answered.
     node_ms: float | None
 
+    def per_second(self, count: int) -> float | None:
+        return count / self.seconds if self.seconds > 0 else None
+
 
 class Report(msgspec.Struct, frozen=True):
     instance: str

@@ -3,86 +3,111 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import IO
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from typing import TypeVar
 
-from app.storage.http_pool import Answer, NoAnswerInTime, Pool, Response, Unreachable
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+
+from app.config.models import Node as NodeConfig
+from app.core.errors import InternalError, NetworkError
+from app.core.unreachable import reason
+from app.storage.availability import Availability
+from app.storage.client import CALL_TIMEOUT, PROBE_TIMEOUT, SLOW_TIMEOUT, STREAM_TIMEOUT, NodeClient
+from app.storage.s3_errors import CALL_ERRORS, of_answer
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class Endpoints:
-    """Kept connections to each endpoint. Requests go to the first that is not known to be down.
 
-    :param urls: scheme and authority each; requests are signed for the first, whichever they go to.
-    :param connect_timeout: seconds.
-    """
+class Endpoint:
+    """One address of a node: its dedicated clients, by how long their calls may take."""
 
-    def __init__(self, node_id: str, urls: Sequence[str], connect_timeout: float) -> None:
-        self._node_id = node_id
-        self._urls = tuple(urls)
-        self._pools = tuple(Pool(url, connect_timeout) for url in urls)
-        # The signature holds the Host header. With one endpoint the client's own is the same.
-        self._host = {"Host": urlsplit(urls[0]).netloc} if len(urls) > 1 else {}
-        #: What each said last: None while it answers, else why it does not.
-        self._down: list[str | None] = [None] * len(urls)
-
-    def __len__(self) -> int:
-        return len(self._urls)
-
-    @property
-    def any_up(self) -> bool:
-        return None in self._down
-
-    def request(
-        self, method: str, target: str, timeout: float, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        """As `http_pool.Pool.request`, on another endpoint where one cannot be reached.
-
-        :raises NoAnswerInTime: it was sent, so that trying it elsewhere may do it twice; the next request goes elsewhere.
-        :raises Unreachable: no endpoint can be reached.
-        """
-        headers = {**self._host, **(headers or {})}
-        order = sorted(range(len(self._urls)), key=lambda n: self._down[n] is not None)
-        last = Unreachable("no endpoint")
-        for n in order:
-            try:
-                return self._pools[n].request(method, target, timeout, body, headers)
-            except NoAnswerInTime as e:
-                self.mark(n, str(e))
-                raise
-            except Unreachable as e:
-                self.mark(n, str(e))
-                last = e
-        raise last
-
-    @contextmanager
-    def stream(
-        self,
-        method: str,
-        target: str,
-        timeout: float,
-        body: IO[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Iterator[Answer]:
-        """As `http_pool.Pool.stream`, on an endpoint that is not known to be down; it is not tried elsewhere."""
-        number = next((n for n, down in enumerate(self._down) if down is None), 0)
-        try:
-            with self._pools[number].stream(method, target, timeout, body, {**self._host, **(headers or {})}) as response:
-                yield response
-        except Unreachable as e:
-            self.mark(number, str(e))
-            raise
-
-    def mark(self, number: int, down: str | None) -> None:
-        """Say whether an endpoint answers: None, or why not."""
-        before, self._down[number] = self._down[number], down
-        if len(self._urls) > 1 and (before is None) != (down is None):
-            what = "answers again" if down is None else f"does not answer: {down}"
-            log.warning("node %s: endpoint %s %s", self._node_id, self._urls[number], what)
+    def __init__(self, config: NodeConfig, url: str) -> None:
+        self.url = url
+        self.client = NodeClient(config, url, CALL_TIMEOUT)
+        self.slow = NodeClient(config, url, SLOW_TIMEOUT)
+        self.stream = NodeClient(config, url, STREAM_TIMEOUT)
+        self.probe = NodeClient(config, url, PROBE_TIMEOUT, counted=False)
+        #: What it said last: None while it answers, else why it does not.
+        self.down: str | None = None
 
     def close(self) -> None:
-        for pool in self._pools:
-            pool.close()
+        for client in (self.client, self.slow, self.stream, self.probe):
+            client.connections.clear()
+
+
+class ClusterCalls:
+    """Calls to a node's bucket, over the first of its endpoints that is not known to be down.
+
+    Raises NetworkError where waiting or another node is the cure, InternalError where the node refuses for good.
+
+    :raises ValueError: the configuration holds no keys for the node.
+    """
+
+    def __init__(self, config: NodeConfig) -> None:
+        self.id = config.id
+        self.bucket = config.bucket
+        self.availability = Availability(config.id, config.endpoint)
+        self.endpoints = tuple(Endpoint(config, url) for url in config.endpoints)
+
+    def call(self, do: Callable[[Endpoint], T], quiet: bool = False) -> T:
+        """What `do` returns of an endpoint that answers.
+
+        A connection that does not come about goes on to the next endpoint. Silence, or a connection that was cut, does not:
+        the call may have been done, and would be done twice; the next call goes elsewhere.
+
+        :param quiet: a refusal is for the caller to report, and not logged here.
+        :raises NetworkError, InternalError, NoSuchUpload, InvalidParts: see `s3_errors`.
+        """
+        with self.availability.attempt():
+            error = NetworkError(f"MinIO node {self.id} has no endpoint")
+            for endpoint in sorted(self.endpoints, key=lambda e: e.down is not None):
+                try:
+                    found = do(endpoint)
+                except CALL_ERRORS as e:
+                    if not isinstance(e, HTTPError | OSError):
+                        self._answered(endpoint)
+                        raise self._refusal(e, quiet) from e
+                    error = self.failed(endpoint, e)
+                    if not isinstance(e, NewConnectionError | ConnectTimeoutError | SSLError):
+                        raise error from e
+                else:
+                    self._answered(endpoint)
+                    return found
+            raise error
+
+    def failed(self, endpoint: Endpoint, cause: Exception) -> NetworkError:
+        """An endpoint did not answer: remember it; the error to raise."""
+        why = reason(cause)
+        self.mark(endpoint, why)
+        if any(e.down is None for e in self.endpoints):
+            # The next call goes to an endpoint of the cluster that answers.
+            return NetworkError(f"an endpoint of MinIO node {self.id} does not answer ({why}); try again")
+        return self.availability.failed(why)
+
+    def mark(self, endpoint: Endpoint, down: str | None) -> None:
+        """Remember whether an endpoint answers: None, or why not."""
+        before, endpoint.down = endpoint.down, down
+        if len(self.endpoints) > 1 and (before is None) != (down is None):
+            what = "answers again" if down is None else f"does not answer: {down}"
+            log.warning("node %s: endpoint %s %s", self.id, endpoint.url, what)
+
+    def close(self) -> None:
+        """Close kept connections."""
+        for endpoint in self.endpoints:
+            endpoint.close()
+
+    def _answered(self, endpoint: Endpoint) -> None:
+        self.mark(endpoint, None)
+        if not self.availability.watched:
+            self.availability.answered()
+
+    def _refusal(self, cause: Exception, quiet: bool) -> Exception:
+        error = of_answer(self.id, cause)
+        if type(error) is InternalError and not quiet:
+            log.error("node %s refused: %s", self.id, error.detail)
+        return error
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.endpoints[0].url}>"

@@ -1,4 +1,4 @@
-"""Is the own node there: asked in the background, so that no request waits to find out."""
+"""Probes a node in the background, so that no request waits to find out whether it answers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from app.core.errors import APIError, NetworkError
 from app.observability import metrics
+from app.storage.availability import Availability
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,10 @@ PEER_INTERVAL = 3.0
 
 
 class Probed(Protocol):
+    """A node that can be probed."""
+
     id: str
-    down_since: float | None
-    down_reason: str
+    availability: Availability
 
     def probe(self) -> float: ...
     def probe_put(self) -> None: ...
@@ -60,14 +62,16 @@ class Monitor:
         self._thread = threading.Thread(target=self._run, name=f"probe-{node.id}", daemon=True)
 
     def start(self) -> None:
+        self._node.availability.watched = True
         self._thread.start()
 
     def stop(self) -> None:
+        self._node.availability.watched = False
         self._stop.set()
         self._thread.join(timeout=5)
 
     def readiness(self) -> Readiness:
-        since, reason = self._node.down_since, self._node.down_reason
+        since, reason = self._node.availability.down_since, self._node.availability.reason
         if since is None and self._refusal is not None:
             since, reason = self._refusal
         return Readiness(
@@ -80,7 +84,7 @@ class Monitor:
         )
 
     def probe(self) -> None:
-        """One probe. Never raises: what it finds is in `readiness`."""
+        """Probe the node once. Never raises: what it finds is in `readiness`."""
         try:
             self._latency = self._node.probe()
             self._refusal = None

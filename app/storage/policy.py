@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.config.load import Node
+from app.config.models import Node
 
 
 def policy(node: Node, make_bucket: bool = False) -> dict[str, Any]:

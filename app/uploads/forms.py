@@ -1,4 +1,4 @@
-"""Uploads by a browser's form (S3 POST policy), which versions of OpenIM after v3.4.0 added."""
+"""Takes uploads by a browser's form (S3 POST policy), which versions of OpenIM after v3.4.0 added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from app.core import wire
 from app.core.errors import ArgsError, InternalError, NoPermissionError
 from app.core.model import ObjectInfo, Record
 from app.core.names import check_name, object_url
-from app.uploads.lifecycle import MAX_PART_SIZE, LimitCalls, check_texts
+from app.uploads.lifecycle import UploadLimiter, check_texts
+from app.uploads.parts import MAX_PART_SIZE
 
 #: Seconds that a form works; admins may ask for other times, as in those versions.
 EXPIRE = 600
@@ -22,7 +23,9 @@ MAX_EXPIRE = 7 * 86400
 MAX_SIZE = MAX_PART_SIZE
 
 
-class NodeCalls(Protocol):
+class FormStore(Protocol):
+    """A node that takes forms."""
+
     id: str
 
     def stat(self, key: str) -> ObjectInfo | None: ...
@@ -31,19 +34,21 @@ class NodeCalls(Protocol):
     def sign_form(self, key: str, size: int, content_type: str, expires: int) -> tuple[str, dict[str, str]]: ...
 
 
-class RecordCalls(Protocol):
+class RecordKeeper(Protocol):
+    """Keeps records."""
+
     def put(self, record: Record) -> None: ...
 
 
 class Forms:
     """Form uploads to one node.
 
-    A form may be sent again as long as it works, so what it makes is copied away before it is recorded: the copy does not
+    A form may be sent again as long as it works, so what it creates is copied away before it is recorded: the copy does not
     change any more.
     """
 
     def __init__(
-        self, node: NodeCalls, records: RecordCalls, sealer: Sealer, api_url: str, limits: LimitCalls | None
+        self, node: FormStore, records: RecordKeeper, sealer: Sealer, api_url: str, limits: UploadLimiter | None
     ) -> None:
         self._limits = limits
         self._node = node
@@ -52,7 +57,8 @@ class Forms:
         self._api_url = api_url
 
     def initiate(self, identity: Identity, request: wire.InitiateFormDataRequest) -> wire.InitiatedForm:
-        """
+        """Sign a form for one file of the size declared.
+
         :raises ArgsError, NoPermissionError: the name, or the size.
         """
         name, content_type = request.name or "", request.content_type or ""
@@ -89,7 +95,7 @@ class Forms:
         )
 
     def complete(self, identity: Identity, ticket: FormTicket, api_url: str | None = None) -> wire.Completed:
-        """Record what a form made. A repeat answers the same URL.
+        """Record what a form created. A repeat answers the same URL.
 
         :raises InternalError: nothing was posted.
         :raises NoPermissionError: another user's form.

@@ -1,4 +1,4 @@
-"""What one user may begin in an hour. Counts in Redis where there is one, else in each worker on its own."""
+"""Limits what one user may begin in an hour. Counts in Redis where there is one, else in each worker on its own."""
 
 from __future__ import annotations
 

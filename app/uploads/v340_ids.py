@@ -1,4 +1,4 @@
-"""Upload IDs that v3.4.0 gave out before the switch: base64 of JSON, unsigned.
+"""Opens upload IDs that v3.4.0 gave out before the switch: base64 of JSON, unsigned.
 
 Anyone can make one, so only what cannot do harm is honoured: a multipart upload to the very place that its own content hash
 says, which completes only if every part holds the content of its MD5.
@@ -17,7 +17,8 @@ import msgspec
 from app.auth.sealing import Ticket
 from app.core.errors import InternalError
 from app.core.model import NoSuchUpload, ObjectInfo, PartInfo
-from app.uploads.lifecycle import hash_key, part_size
+from app.uploads.lifecycle import hash_key
+from app.uploads.parts import part_size
 
 #: v3.4.0's type of a multipart upload; 2 is a presigned PUT to a temporary object, whose key the ID names freely.
 _MULTIPART = 1
@@ -33,7 +34,9 @@ class _LegacyID(msgspec.Struct):
     hash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] = msgspec.field(name="e", default="")
 
 
-class NodeCalls(Protocol):
+class PartLister(Protocol):
+    """A node that can say whether it holds an upload, or what became of it."""
+
     def stat(self, key: str) -> ObjectInfo | None: ...
     def list_parts(self, key: str, upload: str) -> list[PartInfo]: ...
 
@@ -43,7 +46,7 @@ class LegacyIDs:
     :param node: the node that v3.4.0 used; None asks each of `nodes`.
     """
 
-    def __init__(self, node: str | None, nodes: Mapping[str, NodeCalls]) -> None:
+    def __init__(self, node: str | None, nodes: Mapping[str, PartLister]) -> None:
         self._node = node
         self._nodes = nodes
 

@@ -104,11 +104,20 @@ def changed(
     # Relative paths in it are relative to its folder.
     file = stack.config.with_name("changed.yaml")
     file.write_text(yaml.safe_dump(document))
-    if settings:
-        (stack.folder / "gunicorn.py").write_text(settings)
+    if settings or prelude:
+        # gunicorn's settings are Python, and are read before the workers begin.
+        (stack.folder / "gunicorn.py").write_text(f"{prelude}\n{settings}")
         options = (*options, "--settings", str(stack.folder / "gunicorn.py"))
-    code = f"{prelude}\nfrom app.cli.main import main\nmain()"
-    other = Process([sys.executable, "-c", code, "serve", instance, "--config", str(file), *options], usual.log, usual.env)
+    command = [sys.executable, "-m", "app", "serve", instance, "--config", str(file), *options]
+    other = Process(command, usual.log, usual.env)
+    with replaced(stack, instance, other):
+        yield
+
+
+@contextmanager
+def replaced(stack: Stack, instance: str, other: Process) -> Iterator[None]:
+    """Another process in the place of an instance for a while."""
+    usual = stack.instances[instance]
     usual.stop()
     stack.instances[instance] = other
     try:

@@ -8,19 +8,20 @@ from pathlib import Path
 
 class Report:
     """
-    :param folder: `report.md` and the plots go there.
+    :param folder: the text and the plots go there.
+    :param name: of the text's file.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "report.md") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder, self._file = folder, folder / name
         self._parts: list[str] = []
 
     def text(self, text: str) -> None:
         self._parts.append(text)
         print(text, flush=True)
         # After each part: a run that is ended early leaves what it has.
-        (self._folder / "report.md").write_text("\n\n".join(self._parts) + "\n")
+        self._file.write_text("\n\n".join(self._parts) + "\n")
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
         lines = [f"## {title}", ""]

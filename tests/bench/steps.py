@@ -43,7 +43,6 @@ def _remember_no_token(document: dict[str, Any]) -> None:
 
 STEPS: dict[str, dict[str, Any]] = {
     "write-once PUTs: a multipart upload of one part instead": {"prelude": _MULTIPART},
-    "our worker: gunicorn's threaded one instead": {"settings": 'worker_class = "gthread"\n'},
     "gunicorn_h1c: gunicorn's parser in Python instead": {"settings": 'http_parser = "python"\n'},
     "signing keys kept for the day: derived for each request instead": {"prelude": _KEY_EACH_TIME},
     "parts signed together: each alone instead": {"prelude": _PARTS_ALONE},

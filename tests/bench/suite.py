@@ -2,6 +2,7 @@
 
     python -m tests.bench.suite --out bench            (needs the extras all, test and bench, and Go)
     python -m tests.bench.suite --only flows,routes    a part of it; --list names them
+    python -m tests.bench.suite --only peer --peer DIR  beside the program of another checkout, in turn, on one node
 
 Writes OUT/report.md and plots. Everything runs on loopback on one machine, load generator included, so that figures are to
 be compared with the bare PUTs of the same run, not with other machines. Takes half an hour, more with 5 million records.
@@ -29,19 +30,30 @@ from typing import Any
 
 import requests
 
-from app.config.load import Node as NodeConfig
 from app.config.load import load as load_config
+from app.config.models import Node as NodeConfig
 from app.core.model import Record
 from app.operations.migrate import Migration
+from app.records.bulk import BulkRecords
 from app.records.store import Records
 from app.storage.node import Node
 from app.storage.signing import Presigner
-from tests.bench.deployment import LoadError, LoadGen, changed, cpu_of, cpu_seconds, deployment, memory, storage_counts
+from tests.bench.deployment import (
+    LoadError,
+    LoadGen,
+    changed,
+    cpu_of,
+    cpu_seconds,
+    deployment,
+    memory,
+    replaced,
+    storage_counts,
+)
 from tests.bench.report import Report
 from tests.bench.steps import STEPS
 from tests.databases import MariaDB
 from tests.pictures import encoded, photo
-from tests.stack import PART, Stack, initiate_body
+from tests.stack import PART, Process, Stack, initiate_body
 
 KIB, MIB = 1 << 10, 1 << 20
 #: v3.4.0's share of the bare PUTs, measured on its own binaries.
@@ -51,8 +63,8 @@ SIZES = {4 * KIB: 600, 64 * KIB: 500, MIB: 250, 10 * MIB: 24, 100 * MIB: 4}
 
 
 class Bench:
-    def __init__(self, folder: Path, report: Report, repeats: int, records: int) -> None:
-        self.folder, self.report, self.repeats, self.records = folder, report, repeats, records
+    def __init__(self, folder: Path, report: Report, repeats: int, records: int, other: Path | None) -> None:
+        self.folder, self.report, self.repeats, self.records, self.other = folder, report, repeats, records, other
         self.loadgen = LoadGen(folder)
         self._count = 0
 
@@ -252,18 +264,75 @@ class Bench:
         )
 
     def workers(self) -> None:
-        """numbers of processes and threads"""
+        """numbers of processes"""
         rows: list[tuple[object, ...]] = []
         with deployment(self.place(), instances=2) as stack:
             self.warm_up(stack)
-            for workers, threads in ((1, 4), (1, 8), (1, 16), (2, 4), (2, 8), (2, 16), (4, 8)):
-                with changed(stack, "i2", options=("--workers", str(workers), "--threads", str(threads))):
+            for workers in (1, 2, 4):
+                with changed(stack, "i2", options=("--workers", str(workers))):
                     columns, _ = self._over_the_usual(stack, 16)
                     whole, _ = memory(stack, "i2")
-                rows.append((workers, threads, *columns, whole))
-        head = ("workers", "threads", "uploads/s", "CPU of the instance for one", "auth_sign/s", "MiB")
-        note = f"64 KiB through nginx, 16 clients; over the defaults on the same node, in turn; {self.repeats} pairs."
-        self.report.table("Processes and threads of an instance", head, rows, note)
+                rows.append((workers, *columns, whole))
+        head = ("workers", "uploads/s", "CPU of the instance for one", "auth_sign/s", "MiB")
+        note = f"64 KiB through nginx, 16 clients; over the default on the same node, in turn; {self.repeats} pairs."
+        self.report.table("Processes of an instance", head, rows, note)
+
+    def peer(self) -> None:
+        """beside the program of another checkout (--peer)"""
+        if self.other is None:
+            raise SystemExit("the part `peer` needs --peer DIR, a checkout of another commit")
+        with deployment(self.place(), instances=2) as stack:
+            self.warm_up(stack)
+            usual = stack.instances["i2"]
+            command = [sys.executable, "-m", "app", "serve", "i2", "--config", str(stack.config)]
+            with replaced(stack, "i2", Process(command, usual.log, {"PYTHONPATH": str(self.other)}, self.other)):
+                self._speed(stack, "i2", 8)
+                uploads = [self._uploads_beside(stack, size) for size in (64 * KIB, MIB, 100 * MIB)]
+                rates = self._routes_beside(stack)
+                used = [memory(stack, i)[0] for i in ("i1", "i2")]
+        head = ("size", "bare PUTs/s", "this/s", "peer/s", "this over peer", "this over PUTs", "peer over PUTs", "of this")
+        note = f"8 clients, one node, through nginx, in turn: PUTs, this, PUTs, the peer; medians of {self.repeats}."
+        self.report.table("Uploads beside the peer", head, uploads, note)
+        rows = [*rates, ("memory of an instance, MiB (PSS)", *used, used[0] / used[1])]
+        self.report.table("Routes and memory beside the peer", ("figure", "this", "peer", "this over peer"), rows)
+
+    def _uploads_beside(self, stack: Stack, size: int) -> tuple[object, ...]:
+        arguments = ("-size", str(size), "-n", str(max(SIZES[size], 8)), "-c", "8")
+        puts: list[float] = []
+        rates: dict[str, list[float]] = {"i1": [], "i2": []}
+        over: dict[str, list[float]] = {"i1": [], "i2": []}
+        puts.append(self.loadgen.run(stack, stack.url, *arguments, "-limit")["rate"])
+        for _ in range(self.repeats):
+            for instance, of in rates.items():
+                of.append(self.loadgen.run(stack, f"{stack.url}/i/{instance}", *arguments)["rate"])
+                puts.append(self.loadgen.run(stack, stack.url, *arguments, "-limit")["rate"])
+                over[instance].append(of[-1] / (sum(puts[-2:]) / 2))
+        median = statistics.median
+        beside = median(a / b for a, b in zip(rates["i1"], rates["i2"], strict=True))
+        spread = f"{min(over['i1']):.2f} to {max(over['i1']):.2f}"
+        shares = (median(over["i1"]), median(over["i2"]), spread)
+        return (_bytes(size), median(puts), median(rates["i1"]), median(rates["i2"]), beside, *shares)
+
+    def _routes_beside(self, stack: Stack) -> list[tuple[object, ...]]:
+        name = stack.api().upload(os.urandom(4 * KIB), "u1/beside").split(stack.url, 1)[1]
+        rows: list[tuple[object, ...]] = []
+        for what, route in (
+            ("part_limit a second", "part_limit"),
+            ("auth_sign of 20 parts a second", "auth_sign"),
+            ("initiate a second", "initiate"),
+            ("redirects a second from nginx's cache", name),
+            ("redirects a second that nginx has not kept", f"{name}?n=#"),
+        ):
+            rates: dict[str, list[float]] = {"i1": [], "i2": []}
+            for _ in range(self.repeats):
+                for instance, of in rates.items():
+                    self._count += 1
+                    first = ("-first", str(self._count * 1_000_000)) if "#" in route else ()
+                    base = f"{stack.url}/i/{instance}"
+                    of.append(self.loadgen.run(stack, base, "-route", route, "-seconds", "2", "-c", "8", *first)["rate"])
+            beside = statistics.median(a / b for a, b in zip(rates["i1"], rates["i2"], strict=True))
+            rows.append((what, statistics.median(rates["i1"]), statistics.median(rates["i2"]), beside))
+        return rows
 
     def steps(self) -> None:
         """what each step gains: the same without it"""
@@ -401,7 +470,7 @@ class Bench:
                 self.loadgen.run(stack, api, "-size", str(size), "-n", str(count), "-c", "8")
                 configs = load_config(str(stack.config)).nodes
                 nodes = {n: Node(configs[n]) for n in ("m1", "m2")}
-                records = Records(f"sqlite:///{stack.folder}/data/records.db")
+                records = BulkRecords(f"sqlite:///{stack.folder}/data/records.db")
                 keys = [r.key for r in records.page("", 10_000, "m1") if r.size == size]
                 plain, moved = [_pipe(configs, keys, size)], []
                 for _ in range(self.repeats):
@@ -465,7 +534,7 @@ class _Browser:
 class _Only:
     """The records of one size."""
 
-    def __init__(self, records: Records, size: int) -> None:
+    def __init__(self, records: BulkRecords, size: int) -> None:
         self._records, self._size = records, size
         self.old_page, self.absent = records.old_page, records.absent
         self.add, self.move = records.add, records.move
@@ -588,6 +657,8 @@ def _bytes(size: float) -> str:
 
 
 PARTS = ("flows", "routes", "storage", "cost", "growth", "workers", "steps", "rows", "thumbnails", "migrate")
+#: Parts that need more arguments.
+MORE = ("peer",)
 
 
 def main() -> None:
@@ -596,16 +667,17 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--records", type=int, default=1_000_000, help="the most records; 5000000 takes 3 GB of disk")
+    parser.add_argument("--peer", type=Path, help="a checkout of another commit, whose dependencies are installed here too")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     # So that what it started ends with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.list:
-        for part in PARTS:
+        for part in (*PARTS, *MORE):
             print(f"{part:12} {getattr(Bench, part).__doc__}")
         return
     parts = arguments.only.split(",")
-    unknown = set(parts) - set(PARTS)
+    unknown = set(parts) - set(PARTS) - set(MORE)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; see --list")
     report = Report(arguments.out)
@@ -616,7 +688,7 @@ def main() -> None:
         f"{' '.join(sys.argv[1:])}`"
     )
     with tempfile.TemporaryDirectory(prefix="openim-direct-bench-") as folder:
-        bench = Bench(Path(folder), report, arguments.repeats, arguments.records)
+        bench = Bench(Path(folder), report, arguments.repeats, arguments.records, arguments.peer)
         for part in parts:
             start = time.monotonic()
             getattr(bench, part)()

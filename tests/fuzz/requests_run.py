@@ -113,7 +113,7 @@ class Fuzzer:
         return self.random.choice(["GET", "HEAD", "POST", "PUT", "OPTIONS"]), f"/object/{odd}{query}", headers, None
 
 
-def run(stack: Stack, count: int, seed: int, clients: int = 4) -> tuple[Counter[str], list[str]]:
+def run(stack: Stack, count: int, seed: int, clients: int = 4, instance: str = "i1") -> tuple[Counter[str], list[str]]:
     """Send `count` requests; how they were answered, and what was wrong."""
     answers: Counter[str] = Counter()
     wrong: list[str] = []
@@ -122,7 +122,7 @@ def run(stack: Stack, count: int, seed: int, clients: int = 4) -> tuple[Counter[
 
     def work(number: int) -> None:
         fuzzer = Fuzzer(seed * 1000 + number, token)
-        connection = http.client.HTTPConnection("127.0.0.1", stack.ports["i1"], timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", stack.ports[instance], timeout=30)
         for _ in range(count // clients):
             method, path, headers, body = fuzzer.request()
             start = time.monotonic()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
-from tests.stack import API, MinIONode, Stack, assert_envelope, initiate_body, running, same, wait_for
+from app.config.load import parse
+from app.routing.balancer import render
+from tests.stack import API, MinIONode, Stack, assert_envelope, initiate_body, program, running, same, wait_for
 
 INSTANCES = {"i1": "m1", "i2": "m2", "i3": "m1"}
 
@@ -22,7 +27,7 @@ def stack(
     """Three instances on two nodes behind one kind of balancer. Tests that stop an instance start it again."""
 
     def change(document: dict[str, dict[str, object]]) -> None:
-        document["server"] = {"workers": 1, "threads": 8}
+        document["server"] = {"workers": 1}
 
     made = Stack(tmp_path_factory.mktemp(request.param), nodes, INSTANCES, change=change, kind=request.param)
     with running(made):
@@ -45,7 +50,7 @@ def test_the_cookie_is_set_once_and_beats_the_token(stack: Stack) -> None:
     for n in range(12):
         api = stack.api(user=f"cookie{n}", keep_cookies=True)
         first = api.post("part_limit")
-        assert first.headers["Set-Cookie"].endswith("; Path=/; HttpOnly; SameSite=Lax")
+        assert set(first.headers["Set-Cookie"].split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax"}
         own = api.session.cookies["OPENIM_INSTANCE"]
         assert first.headers["X-OpenIM-Direct-Instance"] == own
         for _ in range(3):
@@ -288,3 +293,27 @@ def test_headers_that_a_client_made_up_are_not_believed(stack: Stack) -> None:
         assert done == f"{stack.url}/object/u1/host"
         view = requests.get(f"{url}/object/u1/host", headers=made_up, allow_redirects=False, timeout=10)
         assert "evil" not in view.headers["Location"]
+
+
+@pytest.mark.parametrize("kind", ["nginx", "nginx-native", "haproxy"])
+def test_many_instances_and_any_of_their_names_are_taken(kind: str, tmp_path: Path) -> None:
+    """nginx's shared memory and HAProxy's 64 words a line have room, and no ID is another upstream's name."""
+    ids = ["hash", "s3_m1", "legacy", "default", *(f"an-instance-with-a-long-name-{n}" for n in range(200))]
+    document = {
+        "public_url": "http://127.0.0.1:10002",
+        "auth": {"secret": "secret"},
+        "balancer": {"legacy_api": "http://127.0.0.1:10003"},
+        "nodes": {"m1": {"endpoint": "http://127.0.0.1:9000"}},
+        "instances": {i: {"node": "m1", "bind": f"127.0.0.1:{20000 + n}"} for n, i in enumerate(ids)},
+    }
+    deployment = parse(yaml.safe_dump(document), {}, tmp_path)
+    file = tmp_path / "balancer.conf"
+    if kind == "haproxy":
+        file.write_text(render.haproxy(deployment))
+        command = [program("haproxy"), "-c", "-f", str(file)]
+    else:
+        file.write_text(render.nginx(deployment, full=True, run_dir=str(tmp_path), native=kind == "nginx-native"))
+        command = [program(kind), "-t", "-c", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "[warn]" not in done.stderr

@@ -8,13 +8,11 @@ import pytest
 from werkzeug.http import parse_options_header
 
 from app.auth.tokens import Authenticator, make_token
-from app.config.load import Cookie
 from app.core import wire
 from app.core.errors import APIError, ArgsError, InternalError, NetworkError, NoPermissionError, TokenUnknownError
 from app.core.names import check_name, object_url
 from app.downloads.views import content_disposition
-from app.routing import pinning
-from app.uploads.lifecycle import MAX_PART_SIZE, MAX_SIZE, MIN_PART_SIZE, part_size
+from app.uploads.parts import MAX_PART_SIZE, MAX_SIZE, MIN_PART_SIZE, part_size
 
 
 @pytest.mark.parametrize("edge", [1, MIN_PART_SIZE, MIN_PART_SIZE * 10000, 1 << 40, MAX_SIZE])
@@ -68,15 +66,6 @@ def test_content_disposition_reads_back(name: str) -> None:
     kind, options = parse_options_header(header)
     assert kind == "attachment"
     assert options.get("filename", "") == name
-
-
-def test_cookie() -> None:
-    plain = Cookie("OPENIM_INSTANCE", None, False, "Lax", None)
-    assert pinning.cookie_header(plain, "i1") == "OPENIM_INSTANCE=i1; Path=/; HttpOnly; SameSite=Lax"
-    rich = Cookie("C", 60, True, "None", "example.com")
-    assert (
-        pinning.cookie_header(rich, "i1") == "C=i1; Path=/; HttpOnly; Max-Age=60; Domain=example.com; Secure; SameSite=None"
-    )
 
 
 def test_envelopes() -> None:

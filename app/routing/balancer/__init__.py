@@ -1,0 +1,1 @@
+"""Describes a deployment (`context`) and renders the balancers' configuration from it (`render`, `templates/`)."""

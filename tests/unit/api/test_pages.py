@@ -10,11 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from app.api.pages.plot import Line, line_plot
-from app.api.pages.status import login_page, status_page
-from app.api.pages.texts import LANGUAGES, TEXTS, Language, language, texts
-from app.api.pages.upload import upload_page
+from app.api.pages.render import TEXTS, render
+from app.api.pages.status import status_page
+from app.api.status import page_language
 from app.core.model import Record
 from app.status.overview import InstanceState, NodeState, Overview
 from app.status.report import Counts, Latency, Point, Report, size_text
@@ -104,11 +105,19 @@ def overview(down: bool = False) -> Overview:
     )
 
 
-def status(seen: Overview, spoken: Language = "en", query: str = "", found: Record | None = None) -> Page:
-    return Page(status_page(seen, "i1", spoken, query, found, nonce="NONCE", now=NOW))
+def status(seen: Overview, spoken: str = "en", query: str = "", found: Record | None = None) -> Page:
+    return Page(status_page(seen, "i1", query, found, language=spoken, nonce="NONCE", now=NOW))
 
 
-def hostile_pages(spoken: Language) -> list[str]:
+def login_page(refused: bool, action: str = "status", language: str = "en") -> str:
+    return render("login.html", language, nonce="NONCE", refused=refused, action=action)
+
+
+def upload_page(instances: dict[str, str], api: str, language: str = "en") -> str:
+    return render("upload.html", language, nonce="NONCE", instances=instances, api=api)
+
+
+def hostile_pages(spoken: str) -> list[str]:
     h = HOSTILE
     seen = Overview(
         [NodeState(h, False, None, h, True, 1, 1), NodeState("", None, None, h, False, 1, 1)],
@@ -119,17 +128,21 @@ def hostile_pages(spoken: Language) -> list[str]:
     )
     found = Record(h, h, h, h, h, h, 1, h, h, int(NOW * 1000))
     return [
-        status_page(seen, h, spoken, h, found, nonce="NONCE", now=NOW),
-        status_page(seen, h, spoken, h, None, nonce="NONCE", now=NOW),
-        login_page(spoken, True, nonce="NONCE", action=h),
-        upload_page({h: h}, h, spoken, nonce="NONCE"),
+        status_page(seen, h, h, found, language=spoken, nonce="NONCE", now=NOW),
+        status_page(seen, h, h, None, language=spoken, nonce="NONCE", now=NOW),
+        login_page(True, h, spoken),
+        upload_page({h: h}, h, spoken),
     ]
 
 
 def all_pages() -> list[str]:
-    pages = [page for spoken in LANGUAGES for page in hostile_pages(spoken)]
-    pages += [status_page(overview(down), "i1", "en", nonce="NONCE", now=NOW) for down in (True, False)]
-    return [*pages, login_page("en", False, nonce="NONCE"), upload_page({"i1": "m1"}, "", "en", nonce="NONCE")]
+    pages = [page for spoken in TEXTS for page in hostile_pages(spoken)]
+    pages += [status_page(overview(down), "i1", language="en", nonce="NONCE", now=NOW) for down in (True, False)]
+    return [
+        *pages,
+        login_page(False),
+        upload_page({"i1": "m1"}, ""),
+    ]
 
 
 def test_all_well_is_said() -> None:
@@ -155,7 +168,7 @@ def test_an_instance_that_does_not_answer_is_said_where_since_when_is_not_known(
 
 def test_a_headline_of_many_faults_stays_short() -> None:
     seen = Overview([NodeState(f"m{i}", False, None, "gone", False, 0, 0) for i in range(9)], [])
-    page = status_page(seen, "i1", "en", nonce="NONCE", now=NOW)
+    page = status_page(seen, "i1", language="en", nonce="NONCE", now=NOW)
     assert "<h1>Node m0 is down. Node m1 is down. Node m2 is down. and 6 more</h1>" in page
     assert page.count(": gone</li>") == 9
 
@@ -212,15 +225,15 @@ def test_a_create_time_of_nonsense_is_shown_and_no_fault(create_time: int, shown
 
 
 def test_the_parts_that_are_refreshed_leave_the_form_alone() -> None:
-    text = status_page(overview(), "i1", "en", nonce="NONCE", now=NOW)
+    text = status_page(overview(), "i1", language="en", nonce="NONCE", now=NOW)
     live = re.findall(r"<div data-live>", text)
     assert len(live) == 2
     first, form, second = text.index("<div data-live>"), text.index("<form"), text.rindex("<div data-live>")
     assert first < text.index('id="nodes"') < form < second < text.index("<svg")
 
 
-@pytest.mark.parametrize("spoken", LANGUAGES)
-def test_values_are_never_markup(spoken: Language) -> None:
+@pytest.mark.parametrize("spoken", TEXTS)
+def test_values_are_never_markup(spoken: str) -> None:
     for text, scripts in zip(hostile_pages(spoken), (1, 1, 1, 2), strict=True):
         tags = [tag for tag, _ in Page(text).tags]
         assert tags.count("script") == scripts
@@ -256,7 +269,7 @@ def test_a_strict_policy_lets_the_pages_work() -> None:
 
 
 def test_the_login_page() -> None:
-    fresh, refused = (Page(login_page("en", r, nonce="NONCE")) for r in (False, True))
+    fresh, refused = (Page(login_page(r)) for r in (False, True))
     form = fresh.where(id="login")[0]
     assert (form["method"], form["action"]) == ("post", "status")
     field = fresh.where(name="token")[0]
@@ -266,7 +279,7 @@ def test_the_login_page() -> None:
 
 
 def test_the_upload_page_has_what_tests_and_its_script_look_for() -> None:
-    text = upload_page({"i1": "m1"}, "/api/", "en", nonce="NONCE")
+    text = upload_page({"i1": "m1"}, "/api")
     page = Page(text)
     script = page.scripts[-1]
     ids = {found["id"] for _, found in page.tags if "id" in found}
@@ -279,28 +292,49 @@ def test_the_upload_page_has_what_tests_and_its_script_look_for() -> None:
     assert all(re.fullmatch(r"hint_\d{4,5}", key) for key in set(data["texts"]) - named)
 
 
+def all_texts(spoken: str) -> dict[str, str]:
+    """Those of the templates and those of the script."""
+    texts = dict(TEXTS[spoken])
+    script = texts.pop("script")
+    return texts | {f"script.{key}": text for key, text in script.items()}
+
+
 def test_every_text_is_there_in_both_languages() -> None:
-    for key, (english, chinese) in TEXTS.items():
-        assert english.strip() and chinese.strip(), key
-        assert set(re.findall(r"\{(\w+)\}", chinese)) <= set(re.findall(r"\{(\w+)\}", english)), key
-    assert set(texts("en")) == set(texts("zh"))
+    assert set(TEXTS) == {"en", "zh"}
+    english, chinese = all_texts("en"), all_texts("zh")
+    assert list(english) == list(chinese)
+    for key in english:
+        assert english[key].strip() and chinese[key].strip(), key
+        assert fields(chinese[key]) == fields(english[key]), key
     used = set(re.findall(r"\bt\.(\w+)", " ".join(file.read_text() for file in TEMPLATES.glob("*.html"))))
-    assert used <= set(texts("en"))
+    assert used - {"script"} <= set(english)
+
+
+def fields(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def test_no_text_is_written_twice() -> None:
+    for file in TEMPLATES.parent.glob("texts/*.json"):
+        json.loads(file.read_text(), object_pairs_hook=unique)
+
+
+def unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
 
 
 def test_every_text_is_used() -> None:
-    written = " ".join(
-        file.read_text() for file in [*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py")] if file.name != "texts.py"
-    )
-    unused = {key for key in TEXTS if not re.search(rf"\b{key.removeprefix('js_')}\b", written)}
-    assert {key for key in unused if not re.fullmatch(r"js_hint_\d+", key)} == set()
+    written = " ".join(file.read_text() for file in [*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py")])
+    unused = {key for key in all_texts("en") if not re.search(rf"\b{key.removeprefix('script.')}\b", written)}
+    assert {key for key in unused if not re.fullmatch(r"script\.hint_\d+", key)} == set()
 
 
 def test_pages_speak_chinese() -> None:
     page = status(overview(down=True), "zh")
     assert page.text(id="headline").startswith("节点 m2 故障；实例 i2 未就绪")
     assert page.tags[0] == ("html", {"lang": "zh-CN"})
-    assert "试传文件" in upload_page({}, "", "zh", nonce="NONCE")
+    assert "试传文件" in upload_page({}, "", "zh")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +353,8 @@ def test_pages_speak_chinese() -> None:
     ],
 )
 def test_the_language_that_the_browser_likes_best(header: str, spoken: str) -> None:
-    assert language(header) == spoken
+    with Flask("test").test_request_context(headers={"Accept-Language": header}):
+        assert page_language() == spoken
 
 
 def plot(*lines: Line) -> str:
@@ -389,7 +424,7 @@ def test_one_line_a_node_from_several_instances() -> None:
             for n, h in enumerate(histories)
         ],
     )
-    text = status_page(seen, "i1", "en", nonce="NONCE", now=NOW)
+    text = status_page(seen, "i1", language="en", nonce="NONCE", now=NOW)
     nodes = text[text.index("Nodes, mean of the probes") : text.index("Requests per second")]
     assert nodes.count("<circle") == 1 and "max 3<" in nodes
 
@@ -405,7 +440,7 @@ def run_node(script: str) -> str:
 
 
 def test_the_pages_md5_is_md5() -> None:
-    page = upload_page({}, "", "en", nonce="NONCE")
+    page = upload_page({}, "")
     source = (TEMPLATES / "md5.js").read_text()
     assert source.strip() in page
     sizes = [*range(131), 1000, 4095, 4096, 4097, 100_003, (1 << 20) + 7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import stat
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,16 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis import Redis
+from sqlalchemy.engine import make_url
 
 from app.cli.main import main
-from app.config.load import load
+from app.config.document import dump_yaml, load_yaml
+from app.config.load import ConfigError, load, parse
+from app.config.v340 import convert
+from app.core.errors import ImportFault
 
 SAMPLE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "v3.4.0-config.yaml").read_text())
 
@@ -73,15 +81,11 @@ def test_two_third_rpcs_on_one_node(tmp_path: Path) -> None:
 
 
 def test_passwords_with_odd_characters_survive(tmp_path: Path) -> None:
-    from sqlalchemy.engine import make_url
-
     document = changed("mysql.password", "p@ss:w/rd#%é")
     document["redis"]["password"] = "r@d:s/%"
     made = yaml.safe_load(run(tmp_path, document).stdout)
     assert make_url(made["records"]).password == "p@ss:w/rd#%é"
-    import redis
-
-    client = redis.Redis.from_url(made["auth"]["redis"])
+    client = Redis.from_url(made["auth"]["redis"])
     assert client.connection_pool.connection_kwargs["password"] == "r@d:s/%"
 
 
@@ -128,3 +132,101 @@ def test_the_placeholder_and_variables_are_named(tmp_path: Path) -> None:
     done = run(tmp_path, document)
     assert "public_url holds the placeholder external_ip" in done.stderr
     assert "auth.secret holds ${" in done.stderr
+
+
+#: As v3.4.0 read them: Go's yaml.v3 takes a scalar's own text into a field of type string.
+PASSWORDS = [
+    "0123", "1_000", "0x1F", "0o17", "0b1", "1e3", "1.50", ".5", "+1", "1:30:00", "2024-01-01",
+    "2001-12-14t21:59:43.10-05:00", "on", "no", "Yes", "true", "FALSE", "y",
+    ".inf", ".NaN", "=", "<<", "a#b", "a:b", "12345678901234567890", "é中😀",
+]  # fmt: skip
+_TEMPLATE = yaml.safe_dump(
+    {
+        **SAMPLE,
+        "secret": "PASSWORD",
+        "mysql": {**SAMPLE["mysql"], "username": "PASSWORD", "password": "PASSWORD"},
+        "redis": {**SAMPLE["redis"], "username": "PASSWORD", "password": "PASSWORD"},
+        "manager": {**SAMPLE["manager"], "userID": ["PASSWORD"]},
+        "object": {
+            **SAMPLE["object"],
+            "minio": {
+                **SAMPLE["object"]["minio"],
+                "accessKeyID": "PASSWORD",
+                "secretAccessKey": "PASSWORD",
+                "sessionToken": "PASSWORD",
+            },
+        },
+    }
+)
+
+
+def carried_over(written: str) -> list[str]:
+    """Every place of a file of v3.4.0 in which a password or key stands, read, written and read again."""
+    imported = convert([("config.yaml", load_yaml(_TEMPLATE.replace("PASSWORD", written)))])
+    deployment = parse(dump_yaml(imported.document), {}, Path("/"))
+    node = deployment.nodes["m1"]
+    redis = Redis.from_url(str(deployment.auth.redis)).connection_pool.connection_kwargs
+    mysql = make_url(deployment.records)
+    found = [*deployment.auth.secrets, *deployment.auth.admins, node.access_key, node.secret_key, node.session_token]
+    return [str(text) for text in (*found, redis["username"], redis["password"], mysql.username, mysql.password)]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_passwords_are_the_text_that_v340_used(password: str, quote: str) -> None:
+    if any(ord(c) > 255 for c in password):
+        with pytest.raises(ConfigError, match="records: has a password that PyMySQL cannot send"):
+            carried_over(f"{quote}{password}{quote}")
+    else:
+        assert carried_over(f"{quote}{password}{quote}") == [password] * 9
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(max_codepoint=255), min_size=1, max_size=30).filter(lambda text: "${" not in text))
+def test_any_password_is_carried_over(password: str) -> None:
+    # JSON's strings are YAML's; its writer escapes what YAML would not take as it is.
+    assert carried_over(json.dumps(password)) == [password] * 9
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_what_is_written_is_read_back_and_is_text_to_other_readers(text: str) -> None:
+    document = {"a": text, "b": [text], "c": {"d": text}}
+    written = dump_yaml(document)
+    assert load_yaml(written) == document
+    assert yaml.safe_load(written) == document
+
+
+@pytest.mark.parametrize("text", PASSWORDS)
+def test_numbers_of_other_versions_of_yaml_are_quoted(text: str) -> None:
+    if text[0] in "+-.0123456789":
+        assert dump_yaml({"a": text}) == f"a: '{text}'\n"
+
+
+@pytest.mark.parametrize("nothing", ["", "~", "null", "''"])
+def test_a_password_that_is_nothing(nothing: str) -> None:
+    text = _TEMPLATE.replace("password: PASSWORD", f"password: {nothing}").replace("username: PASSWORD", "username: root")
+    made = convert([("config.yaml", load_yaml(text.replace("sessionToken: PASSWORD", f"sessionToken: {nothing}")))]).document
+    assert made["records"].startswith("mysql+pymysql://root:@")
+    assert made["auth"]["redis"].startswith("redis://root:@")
+    assert "session_token" not in made["nodes"]["m1"]
+    with pytest.raises(ImportFault, match="secret is missing"):
+        convert([("config.yaml", load_yaml(_TEMPLATE.replace("secret: PASSWORD", f"secret: {nothing}")))])
+
+
+@pytest.mark.parametrize(
+    ("written", "public"), [("true", True), ("on", True), ("Y", True), ("false", False), ("tRue", False)]
+)
+def test_flags_as_go_reads_them(written: str, public: bool) -> None:
+    text = _TEMPLATE.replace("publicRead: false", f"publicRead: {written}")
+    assert written in text
+    made = convert([("config.yaml", load_yaml(text))]).document
+    assert made["nodes"]["m1"].get("public_read", False) == public
+
+
+@pytest.mark.parametrize("line", ["secret: *cAnArY", "secret: 'cAnArY", "redis: {password: !cAnArY x}", "mysql: [cAnArY}"])
+def test_a_file_that_is_not_yaml_shows_nothing_of_itself(tmp_path: Path, line: str) -> None:
+    done = run(tmp_path, line)
+    assert done.exit_code == 2
+    assert "config1.yaml: not YAML: line 1" in done.output
+    assert "anar" not in done.output.lower()

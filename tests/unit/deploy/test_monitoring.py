@@ -414,9 +414,7 @@ def test_panels_that_alerts_name_exist() -> None:
 def known() -> dict[str, set[str]]:
     """Every series to its labels, but for those of `SCRAPED`."""
     found = dict(OTHERS)
-    for collector in vars(metrics._Collectors()).values():
-        if not hasattr(collector, "describe"):
-            continue
+    for collector in metrics.Collectors().by_name.values():
         for family in collector.describe():
             for suffix in SUFFIXES[family.type]:
                 labels = {*collector._labelnames, *(["le"] if suffix == "_bucket" else [])}
@@ -471,8 +469,8 @@ def test_variables_of_the_dashboard_ask_for_what_exists() -> None:
 def test_every_metric_of_ours_is_shown() -> None:
     """Or it is not worth its name; `info` gives the variables their values."""
     text = json.dumps([panel["targets"] for panel in panels()])
-    for name, collector in vars(metrics._Collectors()).items():
-        if hasattr(collector, "describe") and name != "info":
+    for name, collector in metrics.Collectors().by_name.items():
+        if name != "info":
             for family in collector.describe():
                 assert family.name in text, family.name
 

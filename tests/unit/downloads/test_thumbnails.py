@@ -16,21 +16,21 @@ from PIL import Image
 from app.core.errors import DataError
 from app.core.model import ObjectInfo, Record
 from app.downloads import pictures
-from app.downloads.decoder import look, make
+from app.downloads.decoder import describe, make
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.thumbnail_format import (
-    LOOK,
-    MADE,
+    CHECK,
+    CREATED,
     NOT_AN_IMAGE,
     ORIGINAL,
     REFUSED,
     TOO_MUCH,
-    Made,
-    Wanted,
+    Outcome,
+    ThumbnailSpec,
     fit,
     legacy_name,
-    wanted_of,
+    spec_of,
 )
 from tests.pictures import (
     as_v340,
@@ -45,7 +45,7 @@ from tests.pictures import (
 
 ROWS = json.loads((Path(__file__).parents[2] / "conformance/v3.4.0-thumbnails.json").read_text())
 SIZES = {"small.png": (20, 10), "big.jpg": (3000, 2000)}
-BOX = Wanted(100, 100, "")
+BOX = ThumbnailSpec(100, 100, "")
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF", "HEIF"]
 
 
@@ -61,40 +61,42 @@ def query_of(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r["file"] + r["query"])
 def test_sizes_and_names_are_v3_4_0s(row: dict[str, Any]) -> None:
     size = SIZES.get(row["file"], (400, 200))
-    wanted = wanted_of(query_of(row["query"]))
+    wanted = spec_of(query_of(row["query"]))
     shown = size if wanted is None else fit(size, wanted)
     assert str(shown) == row["result"][1]
     if wanted is not None and "/thumbnail/" in row["key"]:
         recorded = row["key"].split("/")[-1]
         ending = recorded.split(".")[-1]
-        assert legacy_name(size, Wanted(wanted.width, wanted.height, ending)) == recorded
+        assert legacy_name(size, ThumbnailSpec(wanted.width, wanted.height, ending)) == recorded
 
 
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
-        ("width=100", Wanted(100, 0, "")),
-        ("width=1024&height=1024", Wanted(1024, 1024, "")),
+        ("width=100", ThumbnailSpec(100, 0, "")),
+        ("width=1024&height=1024", ThumbnailSpec(1024, 1024, "")),
         ("width=1025&height=5", None),
         ("width=5&height=-1", None),
         ("width=99999999999999999999", None),
         ("width=1e2", None),
         ("width=١", None),
-        ("width=+7", Wanted(7, 0, "")),
+        ("width=+7", ThumbnailSpec(7, 0, "")),
         ("width= 7", None),
-        ("format=JPG", Wanted(0, 0, "jpeg")),
-        ("format=tiff", Wanted(0, 0, "png")),
-        ("format=webp", Wanted(0, 0, "webp")),
+        ("format=JPG", ThumbnailSpec(0, 0, "jpeg")),
+        ("format=tiff", ThumbnailSpec(0, 0, "png")),
+        ("format=webp", ThumbnailSpec(0, 0, "webp")),
         ("", None),
     ],
 )
-def test_what_a_query_asks_for(query: str, wanted: Wanted | None) -> None:
-    assert wanted_of(dict(p.split("=") for p in query.split("&") if p)) == wanted
+def test_what_a_query_asks_for(query: str, wanted: ThumbnailSpec | None) -> None:
+    assert spec_of(dict(p.split("=") for p in query.split("&") if p)) == wanted
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (3, 7), (401, 199), (1024, 1024)])
-@pytest.mark.parametrize("wanted", [Wanted(100, 100, ""), Wanted(1, 1, ""), Wanted(0, 50, ""), Wanted(33, 0, "")])
-def test_fits_the_box_and_is_never_larger(size: tuple[int, int], wanted: Wanted) -> None:
+@pytest.mark.parametrize(
+    "wanted", [ThumbnailSpec(100, 100, ""), ThumbnailSpec(1, 1, ""), ThumbnailSpec(0, 50, ""), ThumbnailSpec(33, 0, "")]
+)
+def test_fits_the_box_and_is_never_larger(size: tuple[int, int], wanted: ThumbnailSpec) -> None:
     width, height = fit(size, wanted)
     assert 1 <= width <= min(size[0], wanted.width or size[0])
     assert 1 <= height <= min(size[1], wanted.height or size[1])
@@ -116,17 +118,20 @@ def test_formats(small: Image.Image, source: str, target: str) -> None:
     data = encoded(small, source)
     asked = {"": target, "png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
     for wanted, expected in asked.items():
-        made = make(data, Wanted(100, 100, wanted))
-        assert made.kind == MADE
+        made = make(data, ThumbnailSpec(100, 100, wanted))
+        assert made.kind == CREATED
         image = opened(made.data)
         assert (image.format, image.size, made.content_type) == (expected, (100, 50), f"image/{expected.lower()}")
-    within = make(data, Wanted(1000, 1000, ""))
+    within = make(data, ThumbnailSpec(1000, 1000, ""))
     # HEIC is shown by few.
-    assert within.kind == (MADE if source == "HEIF" else ORIGINAL)
+    assert within.kind == (CREATED if source == "HEIF" else ORIGINAL)
 
 
-@pytest.mark.parametrize("box", [Wanted(320, 320, ""), Wanted(1000, 1000, ""), Wanted(97, 0, ""), Wanted(320, 320, "webp")])
-def test_looks_like_a_careful_resize(box: Wanted) -> None:
+@pytest.mark.parametrize(
+    "box",
+    [ThumbnailSpec(320, 320, ""), ThumbnailSpec(1000, 1000, ""), ThumbnailSpec(97, 0, ""), ThumbnailSpec(320, 320, "webp")],
+)
+def test_looks_like_a_careful_resize(box: ThumbnailSpec) -> None:
     source = photo(3000, 2000)
     for form, more in (("JPEG", {"quality": 92}), ("PNG", {})):
         made = opened(make(encoded(source, form, **more), box).data)
@@ -138,7 +143,7 @@ def test_looks_like_a_careful_resize(box: Wanted) -> None:
 
 def test_bytes_of_a_12_megapixel_photos_thumbnail() -> None:
     source = photo(4000, 3000)
-    made = make(encoded(source, "JPEG", quality=90), Wanted(640, 640, ""))
+    made = make(encoded(source, "JPEG", quality=90), ThumbnailSpec(640, 640, ""))
     image = opened(made.data)
     assert image.size == (640, 480)
     assert len(made.data) * 4 <= len(as_v340(source, image.size))
@@ -187,7 +192,7 @@ def test_where_a_photo_was_taken_is_gone(small: Image.Image, form: str, wanted: 
     exif.get_ifd(34853)[29] = "2026:11:25"
     data = encoded(small, form, exif=exif, **({"comment": b"a remark"} if form == "JPEG" else {}))
     assert b"2026:11:25" in data
-    made = make(data, Wanted(100, 100, wanted))
+    made = make(data, ThumbnailSpec(100, 100, wanted))
     image = opened(made.data)
     assert dict(image.getexif()) == {}
     assert "exif" not in image.info
@@ -203,7 +208,7 @@ def test_transparency_stays_and_is_white_in_jpeg() -> None:
         assert made.mode == "RGBA"
         assert made.getpixel((90, 25))[3] == 0
         assert made.getpixel((10, 25))[2:] == (255, 255)
-    flat = opened(make(encoded(image, "PNG"), Wanted(100, 100, "jpeg")).data)
+    flat = opened(make(encoded(image, "PNG"), ThumbnailSpec(100, 100, "jpeg")).data)
     assert all(value > 245 for value in flat.getpixel((90, 25)))
     palette = opened(make(encoded(image.quantize(), "PNG"), BOX).data)
     assert palette.convert("RGBA").getpixel((90, 25))[3] == 0
@@ -246,7 +251,7 @@ def test_animations_stay_animated(form: str) -> None:
     assert durations == [100, 200, 300, 400]
     assert image.info["loop"] == 3
     assert [max(range(3), key=c.__getitem__) for c in colours[:3]] == [0, 1, 2]
-    still = opened(make(data, Wanted(100, 100, "png")).data)
+    still = opened(make(data, ThumbnailSpec(100, 100, "png")).data)
     assert (still.format, getattr(still, "n_frames", 1)) == ("PNG", 1)
 
 
@@ -291,7 +296,7 @@ def test_an_animation_of_10_000_frames_is_shown_still() -> None:
     data = gif_of_frames(10_000)
     start = time.process_time()
     made = make(data, BOX)
-    assert (made.kind, made.content_type) == (MADE, "image/png")
+    assert (made.kind, made.content_type) == (CREATED, "image/png")
     assert time.process_time() - start < 3
     few = make(gif_of_frames(20), BOX)
     assert few.content_type == "image/gif"
@@ -299,13 +304,13 @@ def test_an_animation_of_10_000_frames_is_shown_still() -> None:
 
 def test_what_v3_4_0_made_is_looked_for_first(small: Image.Image) -> None:
     data = encoded(small, "PNG")
-    assert look(data, Wanted(100, 100, "png")) == Made(LOOK, "image_w100_h100.png", "image/png")
+    assert describe(data, ThumbnailSpec(100, 100, "png")) == Outcome(CHECK, "image_w100_h100.png", "image/png")
     # Of its own making where ours is better: upright, in the source's format.
     exif = Image.Exif()
     exif[274] = 6
     turned = encoded(small, "JPEG", exif=exif)
-    assert look(turned, Wanted(100, 100, "png")).name == "direct_w100_h100.png"
-    assert look(data, BOX).name == "direct_w100_h100"
+    assert describe(turned, ThumbnailSpec(100, 100, "png")).name == "direct_w100_h100.png"
+    assert describe(data, BOX).name == "direct_w100_h100"
 
 
 # The process
@@ -330,11 +335,11 @@ def test_the_process_makes_and_asks(helper: ThumbnailHelper, small: Image.Image)
         return len(asked) == 2
 
     data = encoded(small, "PNG")
-    first = helper.make(data, Wanted(100, 100, "png"), exists, soon())
-    second = helper.make(data, Wanted(100, 100, "png"), exists, soon())
+    first = helper.make(data, ThumbnailSpec(100, 100, "png"), exists, soon())
+    second = helper.make(data, ThumbnailSpec(100, 100, "png"), exists, soon())
     third = helper.make(data, BOX, exists, soon())
     assert first is not None and second is not None and third is not None
-    assert [first.kind, second.kind, third.kind] == [MADE, LOOK, MADE]
+    assert [first.kind, second.kind, third.kind] == [CREATED, CHECK, CREATED]
     assert asked == ["image_w100_h100.png"] * 2
 
 
@@ -344,7 +349,7 @@ def test_a_look_that_fails_leaves_no_half_exchange(helper: ThumbnailHelper, smal
 
     data = encoded(small, "PNG")
     with pytest.raises(DataError):
-        helper.make(data, Wanted(100, 100, "png"), exists, soon())
+        helper.make(data, ThumbnailSpec(100, 100, "png"), exists, soon())
     made = helper.make(data, BOX, exists, soon())
     assert made is not None
     assert opened(made.data).size == (100, 50)
@@ -359,7 +364,7 @@ def test_a_process_that_dies_is_replaced(helper: ThumbnailHelper, small: Image.I
     process.wait()
     made = helper.make(data, BOX, lambda _: False, soon())
     assert made is not None
-    assert made.kind == MADE
+    assert made.kind == CREATED
 
 
 def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, small: Image.Image) -> None:
@@ -419,7 +424,7 @@ class SlowMaker:
     def __init__(self) -> None:
         self.go, self.begun, self.count = threading.Event(), threading.Event(), 0
 
-    def make(self, data: bytes, wanted: Wanted, exists: Callable[[str], bool], deadline: float) -> Made | None:
+    def make(self, data: bytes, wanted: ThumbnailSpec, exists: Callable[[str], bool], deadline: float) -> Outcome | None:
         self.count += 1
         self.begun.set()
         self.go.wait(10)
@@ -436,12 +441,12 @@ def test_too_many_at_once_get_the_original(small: Image.Image) -> None:
     thread = threading.Thread(target=shown.make, args=(record(), node, BOX))
     thread.start()
     assert maker.begun.wait(10)
-    busy = shown.make(record(), node, Wanted(50, 50, ""))
+    busy = shown.make(record(), node, ThumbnailSpec(50, 50, ""))
     assert (busy.key, busy.content_type, busy.instead) == ("", "image/png", "busy")
     maker.go.set()
     thread.join()
     # It is not remembered.
-    assert shown.make(record(), node, Wanted(50, 50, "")).key == "openim/thumbnail/etag/direct_w50_h50"
+    assert shown.make(record(), node, ThumbnailSpec(50, 50, "")).key == "openim/thumbnail/etag/direct_w50_h50"
 
 
 def test_the_same_one_at_once_is_made_once(small: Image.Image) -> None:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from app.api.observe import route_of
 from app.observability import metrics, request_log, trail
 from app.observability.metrics import BUCKETS, Sums, quantile
-from app.routing.pinning import LINES, line
 from app.status.history import History
 from app.status.report import Counts
 
 
 def counted(seconds: list[float]) -> tuple[int, ...]:
-    bounds = (*BUCKETS, float("inf"))
-    lower = (0.0, *bounds)
-    return tuple(sum(low < s <= high for s in seconds) for low, high in zip(lower, bounds, strict=False))
+    return tuple(sum(s <= bound for s in seconds) for bound in (*BUCKETS, float("inf")))
 
 
 def test_quantiles_lie_in_the_bucket_of_the_true_one() -> None:
@@ -96,45 +95,6 @@ def test_a_step_without_probes_has_no_latency() -> None:
     assert (point.node_ms, point.latency.p99_ms) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("cookie", "known", "token", "prefix", "forwarded", "told"),
-    [
-        ("i1", True, True, None, False, "cookie"),
-        ("i2", True, True, None, False, "none"),
-        ("zz", False, True, None, False, "hash"),
-        (None, False, True, None, False, "hash"),
-        (None, False, False, None, False, "none"),
-        ("i2", True, True, "i1", False, "prefix"),
-        ("i1", True, True, "i2", False, "cookie"),
-        ("i1", True, True, "i1", True, "forwarded"),
-    ],
-)
-def test_what_kept_a_client_here(
-    cookie: str | None, known: bool, token: bool, prefix: str | None, forwarded: bool, told: str
-) -> None:
-    assert line("i1", cookie, known, token, prefix, forwarded) == told
-    assert told in LINES
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "route"),
-    [
-        ("POST", "/object/auth_sign", "auth_sign"),
-        ("GET", "/object/auth_sign", "view"),
-        ("HEAD", "/object/u1/x", "view"),
-        ("POST", "/object/u1/x", "other"),
-        ("GET", "/i/i1/object/u1/x", "view"),
-        ("GET", "/i/", "other"),
-        ("GET", "/readyz", "health"),
-        ("GET", "/metrics", "metrics"),
-        ("POST", "/status", "status"),
-        ("GET", "/anything/else", "other"),
-    ],
-)
-def test_routes_have_few_names(method: str, path: str, route: str) -> None:
-    assert route_of(method, path) == route
-
-
 def test_an_operation_id_is_safe_wherever_it_goes() -> None:
     made = trail.begin('a b\r\nX: "1"{}' + "z" * 100)
     assert made.operation == "a_b__X:__1___" + "z" * 51
@@ -144,39 +104,70 @@ def test_an_operation_id_is_safe_wherever_it_goes() -> None:
     assert made.parts == {"storage": 0.75}
     trail.end()
     trail.took("storage", 9)
-    trail.set_user("nobody")
-    assert (trail.operation(), made.parts, made.user) == ("", {"storage": 0.75}, "")
+    assert (trail.operation(), made.parts) == ("", {"storage": 0.75})
 
 
 ENTRY: dict[str, Any] = {
     **{"instance": "i1", "node": "m1", "operationID": "op", "user": "u\x1b[31m\n1", "method": "GET", "route": "view"},
-    **{"path": "/object/\u2028\x1b]0;x\x07", "status": 302, "errCode": 0, "pin": "hash", "ms": 1.5, "storage_ms": 1.0},
+    **{
+        "path": "/object/\u2028\x1b]0;x\x07",
+        "status": 302,
+        "errCode": 0,
+        "pin": "hash",
+        "ms": 1.5,
+        "storage_ms": 1.0,
+        "forwardedTo": "i2",
+    },
 }
 
 
-@pytest.mark.parametrize("form", ["json", "text"])
-def test_a_request_is_one_line(form: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    request_log.writer(form)(ENTRY)
-    written = capfdbinary.readouterr().err
-    assert written.endswith(b"\n")
-    assert written.count(b"\n") == 1
-    assert b"\x1b" not in written
-    assert b"\x07" not in written
-    if form == "json":
-        told = json.loads(written)
-        assert {name: told[name] for name in ENTRY} == ENTRY
-        assert told["time"].endswith("Z")
-    else:
-        assert b"302" in written
-        assert b"storage 1.0" in written
+def line_of_a_request(formatter: logging.Formatter, caplog: pytest.LogCaptureFixture) -> str:
+    with caplog.at_level(logging.INFO):
+        request_log.requests.info(request_log.TEXT, ENTRY)
+    (record,) = caplog.records
+    line = formatter.format(record)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert "\x07" not in line
+    return line
+
+
+def test_a_request_is_one_line_of_json(caplog: pytest.LogCaptureFixture) -> None:
+    line = line_of_a_request(request_log.JSONLines("i1"), caplog)
+    told = json.loads(line)
+    assert told.items() == {**ENTRY, "time": told["time"], "level": "INFO"}.items()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["time"])
+
+
+def test_a_request_is_one_line_of_text(caplog: pytest.LogCaptureFixture) -> None:
+    line = line_of_a_request(request_log.TextLines(), caplog)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d i1 302     0      1\.5 ms  GET /object/\?\?\]0;x\?  u\?\[31m\?1 hash op -> i2 \(storage 1\.0\)",
+        line,
+    )
+
+
+@pytest.mark.parametrize("options", [("json",), ("json", False), ("text",)])
+def test_requests_are_logged_or_not(options: tuple[Any, ...]) -> None:
+    """In a process of its own: logging is set up once."""
+    script = f"""
+from app.observability import request_log
+request_log.configure("i1", *{options!r})
+request_log.requests.info(request_log.TEXT, {ENTRY!r})
+import logging
+logging.getLogger("app.x").info("started")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    lines = done.stderr.removesuffix("\n").split("\n")
+    assert len(lines) == (1 if False in options else 2)
+    assert [line.startswith("{") for line in lines] == ["json" in options] * len(lines)
+    assert "started" in lines[-1]
 
 
 def test_other_lines_are_json_with_their_stack() -> None:
     try:
         raise ValueError("a\nb")
     except ValueError:
-        import sys
-
         record = logging.LogRecord("app.x", logging.ERROR, __file__, 1, "failed: %s", ("why\nnot",), sys.exc_info())
     text = request_log.JSONLines("i1").format(record)
     assert "\n" not in text

@@ -1,0 +1,92 @@
+"""Reads what a view needs of the request: the JSON body, the name in the path, the path as the client sent it."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from flask import current_app, request
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.routing import BaseConverter
+
+from app.api.services import Services
+from app.core import wire
+from app.core.errors import BodyError, BodyIncomplete, RecordNotFoundError
+from app.core.names import api_address, instance_url
+from app.core.wire import RequestT
+
+#: Bytes; 10,000 part hashes take 350 KB.
+MAX_BODY = 1 << 20
+#: Where the services lie in `Flask.extensions`.
+EXTENSION = "openim-direct"
+_OBJECT = "/object/"
+
+
+class NameConverter(BaseConverter):
+    """Matches an object's name in a path: anything, empty and with slashes at any place, as v3.4.0's `/*name`."""
+
+    regex = r"[\s\S]*"
+    part_isolating = False
+
+
+def current_services() -> Services:
+    """Return the parts that this instance was composed of."""
+    services: Services = current_app.extensions[EXTENSION]
+    return services
+
+
+def read_body() -> bytes:
+    """Read the request's whole body.
+
+    :raises RequestEntityTooLarge: over `MAX_BODY` bytes (Flask's MAX_CONTENT_LENGTH).
+    :raises BodyIncomplete: the rest of it did not come; a body that ends early is none.
+    :raises BodyError: its chunks are malformed.
+    """
+    try:
+        body = request.get_data()
+    except TimeoutError:
+        raise BodyIncomplete("the rest of the body did not come in time") from None
+    except ClientDisconnected:
+        raise BodyIncomplete("the connection ended in the middle of the body") from None
+    except (OSError, StopIteration) as e:
+        # gunicorn's own for chunks that it cannot read.
+        raise BodyError(f"the body's chunks are malformed: {e}") from None
+    if request.content_length is not None and len(body) < request.content_length:
+        raise BodyIncomplete(f"the body ended after {len(body)} of {request.content_length} bytes")
+    return body
+
+
+def read_json(shape: type[RequestT]) -> RequestT:
+    """Read the body as the JSON that a route takes.
+
+    :raises BodyError: it is not; and as `read_body`.
+    """
+    return wire.decode(read_body(), shape)
+
+
+def raw_target() -> str:
+    """Return path and query as the client sent them, without what stands before `/object/`.
+
+    gunicorn keeps them in RAW_URI: WSGI's own path is decoded, and so loses `%2F` and bytes that are not UTF-8.
+    """
+    raw = str(request.environ["RAW_URI"])
+    return raw[max(0, raw.find(_OBJECT)) :]
+
+
+def requested_name() -> str:
+    """Return the object's name in the path of a view, decoded once.
+
+    A URL that names an instance, perhaps one that is gone, shows its object at any other that it reaches unstripped.
+
+    :raises RecordNotFoundError: no UTF-8; no such name can have been uploaded.
+    """
+    try:
+        return unquote_to_bytes(raw_target().partition("?")[0][len(_OBJECT) :]).decode()
+    except UnicodeDecodeError:
+        raise RecordNotFoundError from None
+
+
+def returned_api() -> str:
+    """Return what URLs in the answer begin with: what the client asks for in X-Request-Api, else public_url."""
+    services = current_services()
+    address = api_address(request.headers.get("X-Request-Api")) or services.deployment.public_url
+    return instance_url(address, services.instance.id) if services.deployment.instance_urls else address

@@ -1,0 +1,107 @@
+"""Describes a deployment to the balancers' templates: addresses, names and paths, ready to stand in a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from app.config.models import Deployment, Instance
+from app.core import wire
+from app.core.errors import ArgsError, NetworkError
+from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT
+
+
+class RenderError(Exception):
+    """The deployment lacks something that the balancer's configuration needs."""
+
+
+def describe(deployment: Deployment) -> dict[str, Any]:
+    """Gather what every balancer's template may name.
+
+    :raises RenderError: says which key is missing.
+    """
+    public, balancer, legacy_api = urlsplit(deployment.public_url), deployment.balancer, deployment.balancer.legacy_api
+    nodes = {
+        node.id: {
+            "id": node.id,
+            "bucket": node.bucket,
+            "scheme": urlsplit(node.endpoint).scheme,
+            # One, or the endpoints of a MinIO cluster; host:port, as everywhere here.
+            "addresses": list(map(_address, node.endpoints)),
+        }
+        for node in deployment.nodes.values()
+    }
+    # A path under which requests go to a node: `/s3/<node>`, or what sign_endpoint names on the balancer's host.
+    node_paths: list[dict[str, Any]] = [
+        {"path": path, "node": nodes[node.id]}
+        for node in deployment.nodes.values()
+        for path in dict.fromkeys([f"/s3/{node.id}", *_own_path(urlsplit(node.sign_endpoint), public)])
+    ]
+    return {
+        # A port, or address:port.
+        "listen": _listen(deployment, public),
+        "certificate": balancer.certificate,
+        "certificate_key": balancer.certificate_key,
+        # public_url's host, and the path it ends in, which a proxy in front may strip or pass; empty where it has none.
+        "public_host": public.hostname or "",
+        "public_path": public.path,
+        "cookie": deployment.cookie.name,
+        # Whether redirects of views may be kept, which takes the balancer's clock of whole seconds at least 2.
+        "caches_views": deployment.views.cache > 1,
+        "instances": [
+            {"id": i.id, "address": _address(i.url), "backups": _backups(deployment, i)}
+            for i in deployment.instances.values()
+        ],
+        "nodes": list(nodes.values()),
+        "node_paths": node_paths,
+        # The same paths as few locations: `/s3`, and what lies outside it.
+        "s3_locations": list(dict.fromkeys("/s3" if s3["path"].startswith("/s3/") else s3["path"] for s3 in node_paths)),
+        "legacy_api": legacy_api and {"scheme": urlsplit(legacy_api).scheme, "address": _address(legacy_api)},
+        # Headers that no client may send.
+        "mark_header": MARK_HEADER,
+        "prefix_header": PREFIX_HEADER,
+        # Seconds, longer than an instance takes with all its tries of other instances, so that its answer arrives.
+        "read_timeout": int(TOTAL_TIMEOUT) + 2,
+        "complete_read_timeout": int(COMPLETE_TOTAL_TIMEOUT) + 5,
+        # OpenIM's envelope, for answers that the balancer gives itself.
+        "malformed": wire.failure(ArgsError("the request is malformed, or its URL or headers are too long")).decode(),
+        "too_large": wire.failure(ArgsError("the body is over 16 MiB")).decode(),
+        "unreachable": wire.failure(NetworkError("no instance or MinIO node behind the balancer answers")).decode(),
+    }
+
+
+def _listen(deployment: Deployment, public: SplitResult) -> str:
+    """balancer.listen, else the port that public_url names."""
+    if deployment.balancer.listen is not None:
+        return deployment.balancer.listen
+    if public.scheme == "https" and deployment.balancer.certificate is None:
+        raise RenderError(
+            "public_url is https: set balancer.certificate and balancer.certificate_key, or balancer.listen to the plain "
+            "port behind the TLS proxy"
+        )
+    port = public.port or (443 if public.scheme == "https" else 80)
+    # A deployment on loopback stays there.
+    loopback = public.hostname in ("127.0.0.1", "localhost", "::1")
+    return f"127.0.0.1:{port}" if loopback else str(port)
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _own_path(sign: SplitResult, public: SplitResult) -> list[str]:
+    return [sign.path] if sign.netloc == public.netloc and sign.path else []
+
+
+def _backups(deployment: Deployment, instance: Instance) -> list[str]:
+    """Addresses of the instances that serve an instance's clients while it is down, the first choice first.
+
+    Instances of its own node come first, since they can go on with its uploads; then the others, beginning behind it, so
+    that not all of them fall to one.
+    """
+    ordered = list(deployment.instances.values())
+    at = ordered.index(instance)
+    others = ordered[at + 1 :] + ordered[:at]
+    return [_address(other.url) for other in sorted(others, key=lambda other: other.node != instance.node)]

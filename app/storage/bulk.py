@@ -1,0 +1,126 @@
+"""What commands that work on whole nodes (migrate, expire, gc, purge) ask of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
+from typing import IO
+
+from minio.error import S3Error
+
+from app.core.errors import InternalError
+from app.core.model import ChangedObject, NoSuchUpload
+from app.storage.endpoints import ClusterCalls, Endpoint
+from app.storage.s3_errors import NoSuchObject, PreconditionFailed
+from app.storage.transfers import Blocks, ObjectStream, send
+
+#: Objects that one request lists, S3's own most.
+_PAGE = 1000
+
+
+class BulkCalls(ClusterCalls):
+    """Streams and listings of a node's bucket."""
+
+    @contextmanager
+    def reading(self, key: str, etag: str, first: int, length: int) -> Iterator[ObjectStream]:
+        """A range of an object as a stream, if it still has this ETag.
+
+        :param length: bytes; 0 for an empty object.
+        :raises ChangedObject: it has another, or is gone.
+        :raises NetworkError: also while the stream is read: a cut one never looks like a whole one.
+        """
+        headers: dict[str, str | list[str] | tuple[str]] = {"If-Match": f'"{etag}"'}
+
+        def open_object(endpoint: Endpoint) -> ObjectStream:
+            response = endpoint.stream.get_object(self.bucket, key, first, length, headers)
+            return ObjectStream(response, length, lambda e: self.failed(endpoint, e))
+
+        try:
+            stream = self.call(open_object, quiet=True)
+        except (NoSuchObject, PreconditionFailed):
+            raise ChangedObject from None
+        with closing(stream):
+            yield stream
+
+    def write(self, key: str, body: IO[bytes], length: int, content_type: str, part: tuple[str, int] | None = None) -> str:
+        """Write an object, or a part of one, from a stream; its ETag. Empty where an object is there: that one stays.
+
+        What reading the body raises passes through and does not mark this node as down.
+
+        :param part: (S3 upload ID, number).
+        """
+        query = {} if part is None else {"uploadId": part[0], "partNumber": str(part[1])}
+        signed = {"content-length": str(length)}
+        headers = {"Content-Length": str(length)}
+        if part is None:
+            headers["If-None-Match"] = "*"
+            if content_type:
+                headers["Content-Type"] = content_type
+
+        def put(endpoint: Endpoint) -> str:
+            # A body is read once: a second endpoint gets it only where the first could not be connected to.
+            blocks = Blocks(body, length) if length else b""
+            answer = send(endpoint.stream, "PUT", self.bucket, key, blocks, headers, query, signed)
+            return str(answer.headers.get("ETag", "")).strip('"')
+
+        try:
+            return self.call(put, quiet=True)
+        except PreconditionFailed:
+            return ""
+        except NoSuchUpload:
+            raise InternalError(f"MinIO node {self.id}: the multipart upload is gone (NoSuchUpload)") from None
+
+    def first_part(self, key: str) -> int:
+        """Bytes of the first part of an object that was joined from parts."""
+        found = self.call(lambda e: e.client.stat_object(self.bucket, key, extra_query_params={"partNumber": "1"}))
+        return found.size or 0
+
+    def abort_upload(self, key: str, upload: str) -> None:
+        """Give up a multipart upload; no error where there is none."""
+        with suppress(NoSuchUpload):
+            self.call(lambda e: e.client.abort_upload(self.bucket, key, upload))
+
+    def unfinished(self) -> list[tuple[str, str, float]]:
+        """Unfinished multipart uploads: key, S3 upload ID, and Unix time of the beginning."""
+        return self.call(lambda e: e.slow.unfinished_uploads(self.bucket))
+
+    def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Key, bytes and Unix time of every object under a prefix.
+
+        :raises NetworkError, InternalError:
+        """
+        after: str | None = None
+
+        def next_page(endpoint: Endpoint) -> list[tuple[str, int, float]]:
+            # One request, so that a failure in the middle of a long listing costs one page.
+            objects = endpoint.slow.list_objects(self.bucket, prefix, recursive=True, start_after=after)
+            return [
+                (str(o.object_name), o.size or 0, o.last_modified.timestamp() if o.last_modified else 0.0)
+                for o in islice(objects, _PAGE)
+            ]
+
+        while page := self.call(next_page, quiet=True):
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0]
+
+    def object_lock(self) -> str:
+        """How long the bucket keeps each object from being deleted, such as `COMPLIANCE 30 Days`; empty where it does not.
+
+        :raises NetworkError, InternalError:
+        """
+
+        def ask(endpoint: Endpoint) -> str:
+            try:
+                found = endpoint.client.get_object_lock_config(self.bucket)
+            except S3Error as e:
+                if e.code in ("ObjectLockConfigurationNotFoundError", "MethodNotAllowed", "AccessDenied"):
+                    return ""
+                raise
+            # As XML, since versions of the SDK give the duration in different shapes.
+            rule = found.toxml(None).find("Rule/DefaultRetention")
+            return "" if rule is None else " ".join(f"{e.text} {e.tag}" if e.tag != "Mode" else f"{e.text}" for e in rule)
+
+        return self.call(ask, quiet=True)

@@ -1,0 +1,117 @@
+"""The dedicated MinIO client: the SDK's, for one endpoint of a node, over kept connections of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from minio.error import S3Error
+from urllib3.exceptions import HTTPError, ProtocolError
+
+from app import __version__
+from app.config.models import Node as NodeConfig
+from app.observability import metrics, trail
+from app.storage.multipart import MultipartClient
+from app.storage.signing import Presigner
+
+#: Connections to an endpoint that are kept while unused; more may be in use at once.
+KEPT = 64
+#: Seconds. Connecting within a data centre takes milliseconds; some clients of the API give up after 10 s.
+CALL_TIMEOUT = urllib3.Timeout(connect=1.5, read=5.0)
+#: Joining 10,000 parts, and copying 5 GiB, take longer; MinIO then sends its first byte after 10 s.
+SLOW_TIMEOUT = urllib3.Timeout(connect=1.5, read=60.0)
+#: Of silence while an object goes from node to node. urllib3 sends each block of a body under the time for connecting.
+STREAM_TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
+PROBE_TIMEOUT = urllib3.Timeout(connect=1.5, read=2.0)
+
+#: Query parameters that say which of S3's calls a request is, for the metric's label.
+_CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location", "object-lock")
+
+
+class ConnectionPool(urllib3.PoolManager):
+    """Kept connections to one endpoint. Every request to a node, the SDK's own and the presigned ones, is sent here.
+
+    :param endpoint: where all requests go, whatever host their URL names.
+    :param node_id: for the metrics; None where the requests are not counted.
+    """
+
+    def __init__(self, endpoint: str, timeout: urllib3.Timeout, node_id: str | None) -> None:
+        # The SDK's own pool waits 5 minutes and repeats 5 times; here a dead node is left after one wait.
+        super().__init__(num_pools=1, maxsize=KEPT, block=False, timeout=timeout, retries=False)
+        self._node_id = node_id
+        # Found once: doing so by each request's URL takes longer than signing it.
+        self._pool = self.connection_from_url(endpoint)
+
+    def clear(self) -> None:
+        """Close the kept connections; nothing can be sent after that."""
+        super().clear()
+        self._pool.close()
+
+    def urlopen(self, method: str, url: str, redirect: bool = False, **kw: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
+        """Send a request.
+
+        :raises S3Error: S3 answered 200 before it was done, and then told of an error.
+        """
+        operation = trail.operation()
+        if operation:
+            # MinIO's trace and audit log name it. The SDK does not sign this header.
+            kw["headers"]["User-Agent"] = f"openim-direct/{__version__} operationID/{operation}"
+        start = time.perf_counter()
+        result = ""
+        try:
+            response = self._send(method, url[url.index("/", len("https://")) :], kw)
+            result = str(response.status)
+        except HTTPError:
+            result = "unreachable"
+            raise
+        finally:
+            if result and self._node_id is not None:
+                metrics.storage_called(self._node_id, _label(method, url), result, time.perf_counter() - start)
+        # A completion or a copy that takes long; the SDK takes such an answer for success.
+        if method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data:
+            raise S3Error.fromxml(response)
+        return response
+
+    def _send(self, method: str, target: str, kw: dict[str, Any]) -> urllib3.BaseHTTPResponse:
+        """Send a request, and once more where its connection was cut before the answer: the server had closed a kept one
+        just as it was used, or is gone. Each call of ours may be repeated. Silence is not repeated, nor is a stream."""
+        try:
+            return self._pool.urlopen(method, target, redirect=False, **kw)
+        except ProtocolError as e:
+            if isinstance(e.args[-1], TimeoutError) or not isinstance(kw.get("body"), bytes | None):
+                raise
+            return self._pool.urlopen(method, target, redirect=False, **kw)
+
+
+class NodeClient(MultipartClient):
+    """The MinIO client of one endpoint.
+
+    :param counted: whether its calls are in the metrics.
+    :raises ValueError: the configuration holds no keys for the node.
+    """
+
+    def __init__(self, config: NodeConfig, endpoint: str, timeout: urllib3.Timeout, counted: bool = True) -> None:
+        if config.access_key is None or config.secret_key is None:
+            raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
+        parts = urlsplit(endpoint)
+        self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None)
+        super().__init__(
+            endpoint=parts.netloc,
+            access_key=config.access_key,
+            secret_key=config.secret_key,
+            session_token=config.session_token,
+            secure=parts.scheme == "https",
+            # With a region the SDK asks no server for it.
+            region=config.region,
+            http_client=self.connections,
+        )
+        self.set_app_info("openim-direct", __version__)
+        self.signer = Presigner(endpoint, config.access_key, config.secret_key, config.region, config.session_token)
+
+
+def _label(method: str, url: str) -> str:
+    names = {pair.partition("=")[0] for pair in url.partition("?")[2].split("&")}
+    found = next((call for call in _CALLS if call in names), "")
+    return f"{method} {found}".rstrip()

@@ -1,0 +1,96 @@
+"""Turns what S3 and the SDK say of a failed call into this program's errors, by one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from xml.etree.ElementTree import ParseError
+
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from app.core.errors import APIError, InternalError, NetworkError
+from app.core.model import InvalidParts, NoSuchUpload
+
+#: What a call of the SDK, or one over its connections, may raise. The last two come of an answer that is not S3's.
+CALL_ERRORS = (HTTPError, OSError, MinioException, ParseError, ValueError)
+
+
+class NoSuchObject(InternalError):
+    """There is no object of this key."""
+
+
+class PreconditionFailed(InternalError):
+    """The object is there already, or holds other content: what If-None-Match and If-Match ask for."""
+
+
+class EmptyRange(InternalError):
+    """The object has no bytes where the range begins."""
+
+
+#: Makes an error of: node, S3's code, S3's message.
+_Maker = Callable[[str, str, str], Exception]
+
+
+def _busy(node_id: str, code: str, _: str) -> NetworkError:
+    return NetworkError(f"MinIO node {node_id} is busy, full or short of drives ({code})")
+
+
+def _refused(cause: str = "", error: type[APIError] = InternalError) -> _Maker:
+    def make(node_id: str, code: str, message: str) -> APIError:
+        return error(f"MinIO node {node_id}: {cause or message or 'refused'} ({code})")
+
+    return make
+
+
+def _invalid_parts(_: str, __: str, message: str) -> InvalidParts:
+    return InvalidParts(message)
+
+
+#: S3's error codes (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and MinIO's own). Any other is a
+#: refusal for good, in S3's words.
+TABLE: Mapping[str, _Maker] = {
+    # The storage's own passing troubles, for which another instance, or the same one later, is the cure.
+    "SlowDown": _busy,
+    "SlowDownRead": _busy,
+    "SlowDownWrite": _busy,
+    "ServiceUnavailable": _busy,
+    "RequestTimeout": _busy,
+    "XMinioServerNotInitialized": _busy,
+    "XMinioReadQuorum": _busy,
+    "XMinioWriteQuorum": _busy,
+    "XMinioStorageFull": _busy,
+    # What the deployment's owner has to mend.
+    "InvalidAccessKeyId": _refused("the node does not know this access_key"),
+    "SignatureDoesNotMatch": _refused("the secret_key of the node is wrong"),
+    "RequestTimeTooSkewed": _refused("the clocks of this machine and of the node differ by over 15 minutes"),
+    "AccessDenied": _refused("the node's keys lack the right to do this"),
+    "NoSuchBucket": _refused("the bucket of the node is not there"),
+    # What the caller asked to know.
+    "NoSuchKey": _refused(error=NoSuchObject),
+    "PreconditionFailed": _refused(error=PreconditionFailed),
+    "InvalidRange": _refused(error=EmptyRange),
+    "NoSuchUpload": lambda *_: NoSuchUpload(),
+    "InvalidPart": _invalid_parts,
+    "InvalidPartOrder": _invalid_parts,
+    "EntityTooSmall": _invalid_parts,
+}
+_OTHER = _refused()
+
+
+def by_code(node_id: str, code: str, message: str = "") -> Exception:
+    """The error that an S3 error code stands for."""
+    return TABLE.get(code, _OTHER)(node_id, code, message)
+
+
+def of_answer(node_id: str, error: Exception) -> Exception:
+    """The error that a failed call stands for, where the node did answer: for all of CALL_ERRORS but a connection's."""
+    if isinstance(error, S3Error):
+        return by_code(node_id, error.code or "", error.message or "")
+    if isinstance(error, ServerError):
+        # The answer to a HEAD has no body, so that only the status tells.
+        code = "ServiceUnavailable" if error.status_code == 503 else f"HTTP {error.status_code}"
+        return by_code(node_id, code, "no S3 answer")
+    if isinstance(error, InvalidResponseError):
+        # A proxy before the node that does not reach it, or another server at its address: the probe finds it down.
+        return NetworkError(f"MinIO node {node_id} does not answer as S3 does")
+    return InternalError(f"MinIO node {node_id}: the answer is not S3's ({type(error).__name__})")
