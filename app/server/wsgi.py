@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from app.compose import check_instance, create_instance
 from app.config.load import ConfigError, load
 from app.config.models import Deployment
 from app.observability import request_log
-from app.records.sqlite import THREADS
+from app.records.sqlite import THREADS, RunBlocking
 from app.server.requests_in_flight import RequestsInFlight
 
 if TYPE_CHECKING:
@@ -49,9 +50,22 @@ def application() -> WSGIApplication:
     deployment, instance = deployment_of_environment()
     log_requests = os.environ.get("OPENIM_DIRECT_REQUEST_LOG") != "off"
     request_log.configure(instance, os.environ.get("OPENIM_DIRECT_LOG") or "auto", log_requests)
-    pool = ThreadPool(THREADS)
+    return RequestsInFlight(create_instance(deployment, instance, blocking_calls(ThreadPool(THREADS))))
 
-    def run_blocking(function: Any, *args: Any, **kwargs: Any) -> Any:
-        return pool.apply(function, args, kwargs)
 
-    return RequestsInFlight(create_instance(deployment, instance, run_blocking))
+def blocking_calls(pool: ThreadPool) -> RunBlocking:
+    """Return what runs a call in one of the pool's threads, while the other greenlets go on."""
+
+    def outcome(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Exception | None]:
+        try:
+            return function(*args, **kwargs), None
+        except Exception as e:  # noqa: BLE001 (raised where it is waited for; gevent would print its stack as well)
+            return None, e
+
+    def run_blocking(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result, error = pool.apply(outcome, (function, args, kwargs))
+        if error is not None:
+            raise error
+        return result
+
+    return run_blocking
