@@ -13,7 +13,7 @@ import requests
 from app.core.unreachable import reason
 from app.routing.http_client import check_end
 
-#: Signatures asked for at once, as the Go SDK does.
+#: Signatures in one request, as the Go SDK has them.
 _SIGN_BATCH = 20
 _API_TIMEOUT = 30
 _PUT_TIMEOUT = 300

@@ -169,7 +169,7 @@ class Migration:
 
     def _info(self, source: Node, record: Record) -> ObjectInfo:
         if record.etag and "-" not in record.etag and not self.dry_run:
-            # What the record says is as good as a HEAD: the source is asked for just this content.
+            # What the record says is as good as a HEAD: the source gives just this content, or refuses.
             return ObjectInfo(record.size, record.etag)
         info = source.stat(record.key)
         if info is None:

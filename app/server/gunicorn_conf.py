@@ -1,6 +1,6 @@
 """gunicorn's settings for an instance. `openim-direct serve` uses them; `deploy/gunicorn.conf.py` shows how to change them.
 
-Which instance of which file is told by the environment: see `app.server.wsgi`.
+The environment names the instance and its file: see `app.server.wsgi`.
 """
 
 # First of all, before anything else is imported: sockets and locks then let other greenlets go on while they wait.
