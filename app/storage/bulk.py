@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import IO
 
@@ -75,15 +75,6 @@ class BulkCalls(ClusterCalls):
         """Bytes of the first part of an object that was joined from parts."""
         found = self.call(lambda e: e.client.stat_object(self.bucket, key, extra_query_params={"partNumber": "1"}))
         return found.size or 0
-
-    def abort_upload(self, key: str, upload: str) -> None:
-        """Give up a multipart upload; no error where there is none."""
-        with suppress(NoSuchUpload):
-            self.call(lambda e: e.client.abort_upload(self.bucket, key, upload))
-
-    def unfinished(self) -> list[tuple[str, str, float]]:
-        """Unfinished multipart uploads: key, S3 upload ID, and Unix time of the beginning."""
-        return self.call(lambda e: e.slow.unfinished_uploads(self.bucket))
 
     def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """Key, bytes and Unix time of every object under a prefix.

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
+from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from app import __version__
 from app.config.models import Node as NodeConfig
 from app.observability import metrics, trail
-from app.storage.multipart import MultipartClient
 from app.storage.signing import Presigner
 
 #: Connections to an endpoint that are kept while unused; more may be in use at once.
@@ -85,7 +85,7 @@ class ConnectionPool(urllib3.PoolManager):
             return self._pool.urlopen(method, target, redirect=False, **kw)
 
 
-class NodeClient(MultipartClient):
+class NodeClient(Minio):
     """The MinIO client of one endpoint.
 
     :param counted: whether its calls are in the metrics.
@@ -93,10 +93,9 @@ class NodeClient(MultipartClient):
     """
 
     def __init__(self, config: NodeConfig, endpoint: str, timeout: urllib3.Timeout, counted: bool = True) -> None:
-        if config.access_key is None or config.secret_key is None:
-            raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
-        parts = urlsplit(endpoint)
+        self.signer = presigner(config, endpoint)
         self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None)
+        parts = urlsplit(endpoint)
         super().__init__(
             endpoint=parts.netloc,
             access_key=config.access_key,
@@ -108,7 +107,16 @@ class NodeClient(MultipartClient):
             http_client=self.connections,
         )
         self.set_app_info("openim-direct", __version__)
-        self.signer = Presigner(endpoint, config.access_key, config.secret_key, config.region, config.session_token)
+
+
+def presigner(config: NodeConfig, endpoint: str) -> Presigner:
+    """Sign with a node's keys for one of its addresses.
+
+    :raises ValueError: the configuration holds no keys for the node.
+    """
+    if config.access_key is None or config.secret_key is None:
+        raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
+    return Presigner(endpoint, config.access_key, config.secret_key, config.region, config.session_token)
 
 
 def _label(method: str, url: str) -> str:
