@@ -94,8 +94,7 @@ class Records:
 
     def prepare(self) -> None:
         """Creates the table where it is missing; the first call does it too. Several processes may do it at once."""
-        with self._database.writing("create") as connection:
-            schema.create(connection)
+        self._database.change("create", schema.create)
         self._prepared = True
 
     def close(self) -> None:
