@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import jwt
 import msgspec
+from cachetools import TLRUCache
 
 from app.core.errors import TokenKickedError, TokenNotExistError, TokenUnknownError
 
@@ -68,10 +69,11 @@ class Authenticator:
     ) -> None:
         self._secrets = tuple(secrets)
         self._states = states
-        self._remember = remember
         self._admins = frozenset(admins)
-        #: Token to identity and the Unix time until which it is taken.
-        self._verified: dict[str, tuple[Identity, float]] = {}
+        #: Token to identity and the Unix time at which it expires. No lock: greenlets do not change in the middle of it.
+        self._verified: TLRUCache[str, tuple[Identity, float]] = TLRUCache(
+            _REMEMBERED, ttu=lambda _, verified, now: min(now + remember, verified[1]), timer=lambda: time.time()
+        )
 
     def identify(self, token: str) -> Identity:
         """
@@ -80,19 +82,13 @@ class Authenticator:
         :raises DatabaseError: the state cannot be asked; no token is let in unasked.
         """
         known = self._verified.get(token)
-        now = time.time()
-        if known is not None and now < known[1]:
-            return known[0]
-        identity, expires = self._verify(token)
-        if self._states is not None:
-            _check_state(self._states.get(identity.user, PLATFORMS.get(identity.platform, ""), token))
-        if self._remember <= 0:
-            return identity
-        if len(self._verified) >= _REMEMBERED:
-            # Cheaper than keeping an order, and rare: everything is verified again.
-            self._verified.clear()
-        self._verified[token] = (identity, min(now + self._remember, expires))
-        return identity
+        if known is None:
+            known = self._verify(token)
+            if self._states is not None:
+                platform = PLATFORMS.get(known[0].platform, "")
+                _check_state(self._states.get(known[0].user, platform, token))
+            self._verified[token] = known
+        return known[0]
 
     def _verify(self, token: str) -> tuple[Identity, float]:
         try:
@@ -113,7 +109,7 @@ class Authenticator:
             try:
                 return jwt.decode(token, secret, algorithms=_ALGORITHMS, options={"require": ["exp"]})
             except jwt.InvalidSignatureError:
-                continue
+                pass
         return jwt.decode(token, self._secrets[-1], algorithms=_ALGORITHMS, options={"require": ["exp"]})
 
 

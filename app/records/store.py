@@ -40,7 +40,7 @@ class Records:
         self._legacy = legacy
         self._mirror = legacy if mirror else None
         self._database = Database(url, run_blocking)
-        self._upsert = schema.upsert(self._database.dialect)
+        self._upsert = schema.upsert(objects, self._database.dialect)
         self._insert = schema.insert_if_absent(self._database.dialect)
         self._prepared = False
 
