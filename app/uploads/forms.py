@@ -10,10 +10,10 @@ from typing import Protocol
 from app.auth.sealing import FormTicket, Sealer
 from app.auth.tokens import Identity
 from app.core import wire
-from app.core.errors import ArgsError, InternalError, NoPermissionError
+from app.core.errors import ArgsError, InternalError
 from app.core.model import ObjectInfo, Record
 from app.core.names import check_name, object_url
-from app.uploads.lifecycle import UploadLimiter, check_texts
+from app.uploads.lifecycle import UploadLimiter, check_owner, check_texts
 from app.uploads.parts import MAX_PART_SIZE
 
 #: Seconds that a form works; admins may ask for other times, as in those versions.
@@ -100,11 +100,8 @@ class Forms:
         :raises InternalError: nothing was posted.
         :raises NoPermissionError: another user's form.
         """
-        if identity.user != ticket.user:
-            raise NoPermissionError("the upload was begun by another user")
-        kept = self._node.stat(_kept_key(ticket))
-        if kept is None:
-            kept = self._keep(ticket)
+        check_owner(identity, ticket)
+        kept = self._node.stat(_kept_key(ticket)) or self._keep(ticket)
         self._records.put(
             Record(
                 name=ticket.name,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from app.auth.sealing import Sealer, Ticket
+from app.auth.sealing import FormTicket, Sealer, Ticket
 from app.auth.tokens import Identity
 from app.core import wire
 from app.core.errors import ArgsError, InternalError, NetworkError, NoPermissionError
@@ -108,8 +108,7 @@ class Uploads:
         :raises ArgsError, NoPermissionError: the name.
         :raises InternalError: size, hash or maxParts, by v3.4.0's number and words.
         """
-        name, content_type, cause = _texts(request)
-        check_name(name, identity.user, identity.is_admin)
+        name, content_type, cause = _texts(identity, request)
         size = request.size or 0
         if size < 0:
             raise InternalError("invalid size")
@@ -131,8 +130,7 @@ class Uploads:
 
         existing = self._find_content(ticket)
         if existing is not None:
-            ticket = msgspec.structs.replace(ticket, node=existing.node)
-            self._record(ticket, existing.key, existing.etag, name, identity.user, content_type, cause)
+            self._record(existing, name, identity.user, content_type, cause)
             return wire.Initiated(url=object_url(api_url or self._api_url, name), upload=None)
 
         if self._limits is not None:
@@ -158,7 +156,7 @@ class Uploads:
 
         :raises ArgsError: a number outside 1..n, or over 10,000 of them.
         """
-        _check_owner(identity, ticket)
+        check_owner(identity, ticket)
         if len(numbers) > parts.MAX_PARTS:
             raise ArgsError(f"partNumbers: {len(numbers)} are over the {parts.MAX_PARTS} that an upload can have")
         for number in numbers:
@@ -176,12 +174,11 @@ class Uploads:
         :raises InternalError: part hashes that do not fit the upload, parts missing, or the upload gone.
         :raises ArgsError: the one part of a small file holds other content.
         """
-        name, content_type, cause = _texts(request)
-        check_name(name, identity.user, identity.is_admin)
-        _check_owner(identity, ticket)
+        name, content_type, cause = _texts(identity, request)
+        check_owner(identity, ticket)
         hashes = parts.check_hashes(ticket, request.parts)
         etag = self._join(ticket, hashes) if ticket.s3_upload else self._check_put(ticket, hashes[0])
-        self._record(ticket, ticket.key, etag, name, ticket.user, content_type, cause)
+        self._record(_object(ticket, ticket.key, etag), name, ticket.user, content_type, cause)
         return wire.Completed(url=object_url(api_url or self._api_url, name))
 
     def _join(self, ticket: Ticket, hashes: list[str]) -> str:
@@ -251,7 +248,7 @@ class Uploads:
         found = self._node.stat(key)
         if found is None or found.size != ticket.size:
             return None
-        return Record("", "", ticket.node, key, ticket.hash, found.etag, found.size, "", "", 0)
+        return _object(ticket, key, found.etag)
 
     def _sign(self, ticket: Ticket, numbers: list[int] | range) -> wire.Sign:
         # In whole seconds from now, and never beyond the upload's own end.
@@ -263,28 +260,25 @@ class Uploads:
         urls = self._node.sign_parts(ticket.key, ticket.s3_upload, ((n, ticket.part_length(n)) for n in numbers), expires)
         return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url) for n, url in zip(numbers, urls, strict=True)])
 
-    def _record(self, ticket: Ticket, key: str, etag: str, name: str, user: str, content_type: str, cause: str) -> None:
+    def _record(self, existing: Record, name: str, user: str, content_type: str, cause: str) -> None:
+        """Let a name mean an existing object."""
+        now = int(time.time() * 1000)
         self._records.put(
-            Record(
-                name=name,
-                user=user,
-                node=ticket.node,
-                key=key,
-                hash=ticket.hash,
-                etag=etag,
-                size=ticket.size,
-                content_type=content_type,
-                cause=cause,
-                create_time=int(time.time() * 1000),
-            )
+            msgspec.structs.replace(existing, name=name, user=user, content_type=content_type, cause=cause, create_time=now)
         )
 
 
-def _texts(request: wire.InitiateRequest | wire.CompleteRequest) -> tuple[str, str, str]:
-    """Name, content type and cause; the latter two within bounds."""
-    content_type, cause = request.content_type or "", request.cause or ""
+def _object(ticket: Ticket, key: str, etag: str) -> Record:
+    """The content of an upload, without a name yet."""
+    return Record("", "", ticket.node, key, ticket.hash, etag, ticket.size, "", "", 0)
+
+
+def _texts(identity: Identity, request: wire.InitiateRequest | wire.CompleteRequest) -> tuple[str, str, str]:
+    """Name, content type and cause, within bounds. Raises as `check_texts` and `check_name`."""
+    name, content_type, cause = request.name or "", request.content_type or "", request.cause or ""
     check_texts(content_type, cause)
-    return request.name or "", content_type, cause
+    check_name(name, identity.user, identity.is_admin)
+    return name, content_type, cause
 
 
 def check_texts(content_type: str, cause: str) -> None:
@@ -300,6 +294,6 @@ def check_texts(content_type: str, cause: str) -> None:
         raise ArgsError(f"cause is longer than {MAX_CAUSE} characters")
 
 
-def _check_owner(identity: Identity, ticket: Ticket) -> None:
+def check_owner(identity: Identity, ticket: Ticket | FormTicket) -> None:
     if identity.user != ticket.user:
         raise NoPermissionError("the upload was begun by another user")
