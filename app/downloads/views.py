@@ -38,20 +38,20 @@ class RecordFinder(Protocol):
     def add(self, record: Record) -> None: ...
 
 
-class ElsewhereError(Exception):
+class _AtNode(Exception):
+    """Another instance can answer."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+class ElsewhereError(_AtNode):
     """This instance holds no keys for the node; an instance of that node can answer."""
 
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
 
-
-class NotCreatedError(Exception):
+class NotCreatedError(_AtNode):
     """The thumbnail does not exist yet, and this instance's node is not the object's."""
-
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
 
 
 class View(msgspec.Struct, frozen=True):
@@ -96,27 +96,36 @@ class Downloads:
 
     def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, local: bool) -> View:
         record, node = self._find(name, query)
-        if query.get("type") != "image":
-            return _sign_file(record, node, method, expires, at)
-        record = _with_etag(record, node)
-        spec = spec_of(query)
+        # Content never changes under a key, so it may be kept as long as the URL surely works.
+        signed = {"response-cache-control": f"max-age={VIEW_WINDOW}"}
+        picture = Picture("", record.content_type)
+        if query.get("type") == "image":
+            # By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0).
+            picture = self._picture(_with_etag(record, node), node, spec_of(query), local)
+        else:
+            signed["response-content-disposition"] = content_disposition(file_name(record.name))
+        if picture.content_type:
+            signed["response-content-type"] = picture.content_type
+        url = node.sign_view(method, picture.key or record.key, expires, signed, at)
+        return View(url, int(at) + expires, picture.instead)
+
+    def _picture(self, record: Record, node: ViewSigner, spec: ThumbnailSpec | None, local: bool) -> Picture:
+        """
+        :param spec: None for the original.
+        """
         if spec is None:
-            return _sign_picture(record, self._pictures.original(record, node), node, method, expires, at)
+            return self._pictures.original(record, node)
         try:
-            picture = self._thumbnail(record, node, spec, local)
+            picture = self._pictures.find(record, node, spec)
+            if picture is None:
+                if record.node != self._own and not local:
+                    raise NotCreatedError(record.node)
+                picture = self._pictures.make(record, node, spec)
         except DataError:
             metrics.thumbnail("refused")
             raise
         metrics.thumbnail(picture.instead or ("shown" if picture.key else "original"))
-        return _sign_picture(record, picture, node, method, expires, at)
-
-    def _thumbnail(self, record: Record, node: ViewSigner, spec: ThumbnailSpec, local: bool) -> Picture:
-        found = self._pictures.find(record, node, spec)
-        if found is not None:
-            return found
-        if record.node != self._own and not local:
-            raise NotCreatedError(record.node)
-        return self._pictures.make(record, node, spec)
+        return picture
 
     def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, ViewSigner]:
         record = self._records.get(name)
@@ -164,24 +173,6 @@ def _with_etag(record: Record, node: ViewSigner) -> Record:
     if found is None:
         raise RecordNotFoundError("the object of this record is gone")
     return msgspec.structs.replace(record, etag=found.etag, size=found.size)
-
-
-def _sign_file(record: Record, node: ViewSigner, method: str, expires: int, at: float) -> View:
-    query = {
-        "response-content-disposition": content_disposition(file_name(record.name)),
-        # Content never changes under a key, so it may be kept as long as the URL surely works.
-        "response-cache-control": f"max-age={VIEW_WINDOW}",
-    }
-    if record.content_type:
-        query["response-content-type"] = record.content_type
-    return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
-
-
-def _sign_picture(record: Record, picture: Picture, node: ViewSigner, method: str, expires: int, at: float) -> View:
-    """By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0)."""
-    query = {"response-cache-control": f"max-age={VIEW_WINDOW}", "response-content-type": picture.content_type}
-    url = node.sign_view(method, picture.key or record.key, expires, query, at)
-    return View(url, int(at) + expires, picture.instead)
 
 
 def content_disposition(name: str) -> str:

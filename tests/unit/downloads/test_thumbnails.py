@@ -358,8 +358,7 @@ def test_a_look_that_fails_leaves_no_half_exchange(helper: ThumbnailHelper, smal
 def test_a_process_that_dies_is_replaced(helper: ThumbnailHelper, small: Image.Image) -> None:
     data = encoded(small, "PNG")
     assert helper.make(data, BOX, lambda _: False, soon()) is not None
-    process = helper._process
-    assert process is not None
+    process = helper._running().process
     process.kill()
     process.wait()
     made = helper.make(data, BOX, lambda _: False, soon())
@@ -374,7 +373,7 @@ def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, small
     monkeypatch.setattr("app.downloads.decoder_process.TIMEOUT", 0.5)
     helper = ThumbnailHelper()
     try:
-        process = helper._running()
+        process = helper._running().process
         os.kill(process.pid, signal.SIGSTOP)
         made = helper.make(encoded(small, "PNG"), BOX, lambda _: False, soon())
         assert made is not None
@@ -388,7 +387,7 @@ def test_no_secret_goes_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIO_SECRET_KEY", "dummy-secret")
     helper = ThumbnailHelper()
     try:
-        pid = helper._running().pid
+        pid = helper._running().process.pid
         assert b"dummy-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
     finally:
         helper.close()
