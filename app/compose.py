@@ -17,7 +17,6 @@ from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
-from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
 from app.records.sqlite import RunBlocking
 from app.records.store import Records
@@ -165,9 +164,9 @@ def create_nodes(deployment: Deployment) -> dict[str, Node]:
     return {n.id: Node(n, own=False) for n in deployment.nodes.values() if n.access_key is not None}
 
 
-def create_records(deployment: Deployment) -> BulkRecords:
+def create_records(deployment: Deployment) -> Records:
     """For work on all of them."""
-    return BulkRecords(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
+    return Records(deployment.records, LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None)
 
 
 def create_services_to_check(deployment: Deployment) -> _ServicesToCheck:

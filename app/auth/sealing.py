@@ -19,10 +19,6 @@ from itsdangerous import BadData, TimestampSigner, URLSafeSerializer
 
 from app.core.errors import InternalError
 
-_UPLOAD_SALT = "openim-direct upload ID 1"
-_FORM_SALT = "openim-direct form ID 1"
-_FORWARD_SALT = "openim-direct forwarded 1"
-_SESSION_SALT = "openim-direct status session 1"
 _SIGNER: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 #: Seconds a forwarding mark is believed. Covers clocks that differ a little, no more.
 FORWARD_MAX_AGE = 60
@@ -84,10 +80,10 @@ class Sealer:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         oldest_first = list(reversed(secrets))
-        self._uploads = URLSafeSerializer(oldest_first, salt=_UPLOAD_SALT, signer_kwargs=_SIGNER)
-        self._forms = URLSafeSerializer(oldest_first, salt=_FORM_SALT, signer_kwargs=_SIGNER)
-        self._forwards = TimestampSigner(oldest_first, salt=_FORWARD_SALT, **_SIGNER)
-        self._sessions = TimestampSigner(oldest_first, salt=_SESSION_SALT, **_SIGNER)
+        self._uploads = URLSafeSerializer(oldest_first, salt="openim-direct upload ID 1", signer_kwargs=_SIGNER)
+        self._forms = URLSafeSerializer(oldest_first, salt="openim-direct form ID 1", signer_kwargs=_SIGNER)
+        self._forwards = TimestampSigner(oldest_first, salt="openim-direct forwarded 1", **_SIGNER)
+        self._sessions = TimestampSigner(oldest_first, salt="openim-direct status session 1", **_SIGNER)
         # A large file's upload ID is asked about again and again.
         self._opened = lru_cache(1000)(lambda upload_id: _load(self._uploads, upload_id, Ticket, _UPLOAD_ID))
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import msgspec
 from cachetools import TLRUCache
 
 from app.core.errors import TokenKickedError, TokenNotExistError, TokenUnknownError
+
+if TYPE_CHECKING:
+    # Its package is an optional one.
+    from app.auth.redis_store import RedisStore
 
 _ALGORITHMS = ["HS256"]
 # v3.4.0's secrets are short, its own default of 9 bytes too; they must be taken as they are.
@@ -30,29 +34,8 @@ _REMEMBERED = 4096
 
 #: v3.4.0's values of a token's state (`pkg/common/constant`).
 _NORMAL, _KICKED = "0", "2"
-#: v3.4.0's names of platforms, which stand in the key of a user's token states.
-PLATFORMS = {
-    1: "IOS",
-    2: "Android",
-    3: "Windows",
-    4: "OSX",
-    5: "Web",
-    6: "MiniWeb",
-    7: "Linux",
-    8: "APad",
-    9: "IPad",
-    10: "Admin",
-}
-
-
-class TokenStates(Protocol):
-    """Where v3.4.0 keeps the state of each token."""
-
-    def get(self, user: str, platform: str, token: str) -> str | None:
-        """The state as it is stored, or None where there is none.
-
-        :raises DatabaseError: it cannot be asked now.
-        """
+#: v3.4.0's names of platforms, from 1 on, which stand in the key of a user's token states.
+PLATFORMS = dict(enumerate(("IOS", "Android", "Windows", "OSX", "Web", "MiniWeb", "Linux", "APad", "IPad", "Admin"), 1))
 
 
 class Authenticator:
@@ -65,7 +48,7 @@ class Authenticator:
     """
 
     def __init__(
-        self, secrets: Sequence[str], admins: tuple[str, ...], states: TokenStates | None = None, remember: float = 5.0
+        self, secrets: Sequence[str], admins: tuple[str, ...], states: RedisStore | None = None, remember: float = 5.0
     ) -> None:
         self._secrets = tuple(secrets)
         self._states = states

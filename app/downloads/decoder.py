@@ -9,10 +9,11 @@ import os
 import resource
 import struct
 import sys
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
 import msgspec
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
 
 from app.downloads.thumbnail_format import (
     CHECK,
@@ -54,7 +55,6 @@ _QUALITY = 82
 _TYPES = {name: f"image/{name.lower()}" for name in _FORMATS} | {"HEIF": "image/heic"}
 #: What a picture becomes where no format is requested: its own, else what every client shows.
 _FAMILY = {"JPEG": "JPEG", "PNG": "PNG", "GIF": "PNG", "WEBP": "WEBP", "BMP": "PNG", "AVIF": "JPEG", "HEIF": "JPEG"}
-_REQUESTED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
 def make(data: bytes, spec: ThumbnailSpec, checked: bool = True) -> Outcome:
@@ -87,12 +87,12 @@ def _of_image(image: Image.Image, spec: ThumbnailSpec, checked: bool) -> Outcome
     upright = image.size if orientation < 5 else (image.size[1], image.size[0])
     size = fit(upright, spec)
     # HEIC is for its own phones alone: others get it as JPEG, whatever its size.
-    target = _REQUESTED.get(spec.format, "JPEG" if source == "HEIF" else source)
+    target = spec.format.upper() or ("JPEG" if source == "HEIF" else source)
     if size == upright and target == source and (orientation == 1 or not spec.format):
         # Nothing would change; viewers turn an original by its EXIF themselves.
         return Outcome(ORIGINAL, content_type=_TYPES[source])
     frames = 1 if spec.format else _frames(image)
-    target = _REQUESTED.get(spec.format) or (source if frames > 1 else _FAMILY[source])
+    target = spec.format.upper() or (source if frames > 1 else _FAMILY[source])
     if spec.format in ("png", "jpeg") and orientation == 1:
         # What v3.4.0 makes of the same request is the same picture in the same format.
         name = legacy_name(upright, spec)
@@ -122,13 +122,9 @@ def _still(image: Image.Image, target: str, size: tuple[int, int]) -> bytes:
         picture = ground
     # Comments, EXIF and profile would go along from here.
     picture.info = {}
-    options: dict[str, Any] = {"optimize": True}
-    if target == "JPEG":
-        options |= {"quality": _QUALITY, "progressive": size[0] * size[1] > 250_000}
-    elif target == "WEBP":
-        options = {"quality": _QUALITY, "method": 4}
     out = io.BytesIO()
-    picture.save(out, target, **options)
+    # Each format takes what it knows of these.
+    picture.save(out, target, quality=_QUALITY, optimize=True, progressive=size[0] * size[1] > 250_000, method=4)
     return out.getvalue()
 
 
@@ -162,13 +158,7 @@ def _frames(image: Image.Image) -> int:
     if image.format not in ("GIF", "WEBP") or not getattr(image, "is_animated", False):
         return 1
     most = min(MAX_FRAMES, MAX_FRAME_PIXELS // (image.size[0] * image.size[1]))
-    count = 1
-    try:
-        while count <= most:
-            image.seek(count)
-            count += 1
-    except EOFError:
-        pass
+    count = sum(1 for _ in islice(ImageSequence.Iterator(image), most + 1))
     image.seek(0)
     return count if count <= most else 1
 

@@ -52,7 +52,8 @@ class ThumbnailHelper:
         done = False
         try:
             decoder = self._running()
-            decoder.begin(time.monotonic() + TIMEOUT)
+            decoder.deadline = time.monotonic() + TIMEOUT
+            decoder.begun += 1
             decoder.write(msgspec.msgpack.encode(spec))
             decoder.write(data)
             answer = decoder.read()
@@ -104,14 +105,10 @@ class _Decoder:
                 stderr=subprocess.DEVNULL,
                 env=env,
             )
-        self._deadline = 0.0
-        #: How often `begin` was called.
+        #: Of `time.monotonic`: from then on, `write` and `read` raise TimeoutError.
+        self.deadline = 0.0
+        #: Thumbnails so far.
         self.begun = 0
-
-    def begin(self, deadline: float) -> None:
-        """The next thumbnail: from `deadline` on (of `time.monotonic`), calls raise TimeoutError."""
-        self._deadline = deadline
-        self.begun += 1
 
     def end(self) -> None:
         self.process.kill()
@@ -138,4 +135,4 @@ class _Decoder:
         return bytes(received)
 
     def _limit(self) -> None:
-        self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+        self._socket.settimeout(max(0.001, self.deadline - time.monotonic()))

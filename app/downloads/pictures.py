@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,8 @@ from cachetools import TTLCache
 
 from app.core.errors import DataError, RecordNotFoundError
 from app.core.model import ObjectInfo, Record
-from app.downloads.thumbnail_format import CHECK, CREATED, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, Outcome, ThumbnailSpec, own_name
+from app.downloads.decoder_process import ThumbnailHelper
+from app.downloads.thumbnail_format import CHECK, CREATED, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, ThumbnailSpec, own_name
 
 #: Bytes; v3.4.0 makes none of files of this size and over.
 MAX_SOURCE = 50 << 20
@@ -51,12 +52,6 @@ class PictureStore(Protocol):
     def put_once(self, key: str, body: bytes, content_type: str) -> None: ...
 
 
-class Maker(Protocol):
-    """See `decoder_process.ThumbnailHelper`."""
-
-    def make(self, data: bytes, spec: ThumbnailSpec, exists: Callable[[str], bool], deadline: float) -> Outcome | None: ...
-
-
 class Picture(msgspec.Struct, frozen=True):
     """What to show."""
 
@@ -78,7 +73,7 @@ class Pictures:
     :param waiting: requests of this process that may have to do with making at once. They hold a thread each.
     """
 
-    def __init__(self, maker: Maker | None, waiting: int) -> None:
+    def __init__(self, maker: ThumbnailHelper | None, waiting: int) -> None:
         self._maker = maker
         self._slots = threading.BoundedSemaphore(waiting)
         #: (node, ETag, spec) to what was found or created, or why there is nothing, so that later views cost no call to the
@@ -118,13 +113,18 @@ class Pictures:
         :raises RecordNotFoundError: the object is gone.
         """
         deadline = time.monotonic() + PATIENCE
+        free = self._slots.acquire(blocking=False)
         try:
-            with self._slot(), _alone(f"{record.node}/{record.etag}/{spec}", deadline):
+            if not free:
+                raise _Busy
+            with _alone(f"{record.node}/{record.etag}/{spec}", deadline):
                 # Another request may have created it while this one waited.
-                found = self.find(record, node, spec)
-                return found if found is not None else self._make(record, node, spec, deadline)
+                return self.find(record, node, spec) or self._make(record, node, spec, deadline)
         except _Busy:
             return msgspec.structs.replace(self.original(record, node), instead="busy")
+        finally:
+            if free:
+                self._slots.release()
 
     def _make(self, record: Record, node: PictureStore, spec: ThumbnailSpec, deadline: float) -> Picture:
         if self._maker is None:
@@ -171,15 +171,6 @@ class Pictures:
         if isinstance(found, str):
             raise DataError(found)
         return found
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(blocking=False):
-            raise _Busy
-        try:
-            yield
-        finally:
-            self._slots.release()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from app.core.names import file_name
 from app.downloads.pictures import Picture, Pictures, PictureStore
 from app.downloads.thumbnail_format import ThumbnailSpec, spec_of
 from app.observability import metrics
+from app.records.cache import RecordCache
 
 #: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
 VIEW_WINDOW = 3600
@@ -29,13 +31,6 @@ class ViewSigner(PictureStore, Protocol):
     """A node that holds objects, and signs for who views them."""
 
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
-
-
-class RecordFinder(Protocol):
-    """Finds records by name."""
-
-    def get(self, name: str) -> Record | None: ...
-    def add(self, record: Record) -> None: ...
 
 
 class _AtNode(Exception):
@@ -62,21 +57,16 @@ class View(msgspec.Struct, frozen=True):
     instead: str = ""
 
 
+@dataclass
 class Downloads:
-    """
-    :param nodes: those that this instance holds keys for, by ID.
-    :param known: every node of the deployment.
-    :param own: this instance's node, for whose objects it makes thumbnails.
-    """
-
-    def __init__(
-        self, records: RecordFinder, nodes: Mapping[str, ViewSigner], known: frozenset[str], pictures: Pictures, own: str
-    ) -> None:
-        self._records = records
-        self._pictures = pictures
-        self._own = own
-        self._nodes = nodes
-        self._known = known
+    records: RecordCache
+    #: Those that this instance holds keys for, by ID.
+    nodes: Mapping[str, ViewSigner]
+    #: Every node of the deployment.
+    known: frozenset[str]
+    pictures: Pictures
+    #: This instance's node, for whose objects it makes thumbnails.
+    own: str
 
     def view(self, name: str, query: Mapping[str, str], method: str = "GET", local: bool = False) -> View:
         """Where to send a viewer, signed for `method`; the same URL for all within an hour.
@@ -114,13 +104,13 @@ class Downloads:
         :param spec: None for the original.
         """
         if spec is None:
-            return self._pictures.original(record, node)
+            return self.pictures.original(record, node)
         try:
-            picture = self._pictures.find(record, node, spec)
+            picture = self.pictures.find(record, node, spec)
             if picture is None:
-                if record.node != self._own and not local:
+                if record.node != self.own and not local:
                     raise NotCreatedError(record.node)
-                picture = self._pictures.make(record, node, spec)
+                picture = self.pictures.make(record, node, spec)
         except DataError:
             metrics.thumbnail("refused")
             raise
@@ -128,7 +118,7 @@ class Downloads:
         return picture
 
     def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, ViewSigner]:
-        record = self._records.get(name)
+        record = self.records.get(name)
         if record is None:
             raise RecordNotFoundError
         kind = query.get("type", "")
@@ -136,9 +126,9 @@ class Downloads:
             raise ArgsError("invalid query type")
         if not record.node:
             record = self._locate(record)
-        node = self._nodes.get(record.node)
+        node = self.nodes.get(record.node)
         if node is None:
-            if record.node in self._known:
+            if record.node in self.known:
                 raise ElsewhereError(record.node)
             raise NetworkError(f"the object lies on node {record.node}, which is not in instances.yaml any more")
         return record, node
@@ -150,7 +140,7 @@ class Downloads:
         :raises NetworkError: a node does not answer, and it is on no other.
         """
         down: NetworkError | None = None
-        for node_id, node in self._nodes.items():
+        for node_id, node in self.nodes.items():
             try:
                 found = node.stat(record.key)
             except NetworkError as e:
@@ -158,11 +148,11 @@ class Downloads:
                 continue
             if found is not None:
                 located = msgspec.structs.replace(record, node=node_id, etag=found.etag, size=found.size)
-                self._records.add(located)
+                self.records.add(located)
                 return located
         if down is not None:
             raise down
-        raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self._nodes)}")
+        raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self.nodes)}")
 
 
 def _with_etag(record: Record, node: ViewSigner) -> Record:

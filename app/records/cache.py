@@ -4,27 +4,22 @@ of known names go on for a while when the database cannot serve."""
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 from cachetools import TTLCache
 
 from app.core.errors import DatabaseError
 from app.core.model import Record
+from app.records.store import Records
 
 #: Seconds for which a record is served without a read, and when the read fails.
 FRESH = 1.0
 STALE = 300.0
 
 
-class RecordStore(Protocol):
-    def get(self, name: str) -> Record | None: ...
-    def add(self, record: Record) -> None: ...
-
-
 class RecordCache:
     """One worker's own. Names without a record are not remembered: they may be uploaded any moment."""
 
-    def __init__(self, records: RecordStore) -> None:
+    def __init__(self, records: Records) -> None:
         self._records = records
         # Some MiB a worker. No lock: greenlets do not change in the middle of it, and each worker has its own.
         self._known: TTLCache[str, tuple[Record, float]] = TTLCache(4_000, STALE, timer=time.monotonic)

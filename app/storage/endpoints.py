@@ -111,6 +111,3 @@ class ClusterCalls:
         if type(error) is InternalError and not quiet:
             log.error("node %s refused: %s", self.id, error.detail)
         return error
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.endpoints[0].url}>"

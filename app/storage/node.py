@@ -18,7 +18,6 @@ from app.storage.endpoints import Endpoint
 from app.storage.multipart import MultipartUploads
 from app.storage.probe import Probing
 from app.storage.s3_errors import EmptyRange, NoSuchObject, PreconditionFailed
-from app.storage.transfers import send
 
 
 class Node(ClientURLs, BulkCalls, MultipartUploads, Probing):
@@ -59,7 +58,7 @@ class Node(ClientURLs, BulkCalls, MultipartUploads, Probing):
         headers = {"If-None-Match": "*", "Content-Type": content_type}
         signed = {name.lower(): value for name, value in headers.items()}
         with suppress(PreconditionFailed):
-            self.call(lambda e: send(e.client, "PUT", self.bucket, key, body, headers, signed=signed))
+            self.call(lambda e: e.client.send("PUT", self.bucket, key, body, headers, signed=signed))
 
     def copy(self, source: str, target: str, etag: str) -> None:
         """Copy an object within the bucket, if it still has this ETag; up to 5 GiB."""

@@ -17,12 +17,11 @@ from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from app.config.models import Node as NodeConfig
-from app.core.errors import NetworkError
+from app.core.errors import InternalError, NetworkError
 from app.core.unreachable import reason
 from app.storage.client_urls import once_headers
 from app.storage.endpoints import ClusterCalls, Endpoint
-from app.storage.s3_errors import CALL_ERRORS, by_code
-from app.storage.transfers import send
+from app.storage.s3_errors import CALL_ERRORS, PreconditionFailed, by_code
 
 log = logging.getLogger(__name__)
 
@@ -95,28 +94,22 @@ class Probing(ClusterCalls):
         raise error from cause
 
     def probe_put(self) -> None:
-        """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`.
-
-        :raises NetworkError, InternalError: the node cannot be asked now.
-        """
+        """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`."""
         key = f"openim/probe/{secrets.token_hex(16)}"
 
-        def put(body: bytes, headers: Mapping[str, str]) -> str:
-            """S3's error code; empty where the object was written."""
-
-            def do(endpoint: Endpoint) -> str:
-                try:
-                    send(endpoint.client, "PUT", self.bucket, key, body, headers, signed=once_headers(1))
-                except S3Error as e:
-                    return e.code or "?"
-                return ""
-
-            return self.call(do)
+        def refusal(body: bytes, headers: Mapping[str, str]) -> InternalError | None:
+            try:
+                self.call(
+                    lambda e: e.client.send("PUT", self.bucket, key, body, headers, signed=once_headers(1)), quiet=True
+                )
+            except InternalError as e:
+                return e
+            return None
 
         once = {"If-None-Match": "*"}
         try:
-            refused = put(b"12", once) and put(b"1", {})
-            self.write_once = bool(refused) and not put(b"1", once) and put(b"2", once) == "PreconditionFailed"
+            bound = refusal(b"12", once) is not None and refusal(b"1", {}) is not None
+            self.write_once = bound and refusal(b"1", once) is None and isinstance(refusal(b"2", once), PreconditionFailed)
         finally:
             self.call(lambda e: e.client.remove_object(self.bucket, key))
         if not self.write_once:
@@ -124,15 +117,12 @@ class Probing(ClusterCalls):
 
     def diagnose(self) -> tuple[str, str]:
         """Ask for the bucket in a way that is answered with the cause of a refusal: S3's error code, "" where all is well,
-        and the Date header of the answer.
-
-        :raises NetworkError: the node does not answer.
-        """
+        and the Date header of the answer."""
         return self.call(self._location)
 
     def _location(self, endpoint: Endpoint) -> tuple[str, str]:
         try:
-            answer = send(endpoint.probe, "GET", self.bucket, "", query={"location": ""})
+            answer = endpoint.probe.send("GET", self.bucket, "", query={"location": ""})
         except S3Error as e:
             return e.code or "", e.response.headers.get("Date", "")
         return "", answer.headers.get("Date", "")

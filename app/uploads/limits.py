@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -34,16 +35,13 @@ class MemoryCounters:
         return value
 
 
+@dataclass
 class Limits:
-    """
-    :param uploads: begun an hour and user; None is without limit.
-    :param total: declared bytes an hour and user.
-    """
-
-    def __init__(self, counters: Counters, uploads: int | None, total: int | None) -> None:
-        self._counters = counters
-        self._uploads = uploads
-        self._total = total
+    counters: Counters
+    #: Begun an hour and user; None is without limit.
+    uploads: int | None
+    #: Declared bytes an hour and user.
+    total: int | None
 
     def begin(self, user: str, size: int) -> None:
         """Count an upload that is about to begin.
@@ -51,6 +49,6 @@ class Limits:
         :raises NoPermissionError: it is over the user's limit of this hour; says when the next begins.
         """
         hour, gone = divmod(int(time.time()), _HOUR)
-        for what, by, most in (("uploads", 1, self._uploads), ("bytes", size, self._total)):
-            if most is not None and self._counters.count(f"openim-direct:{what}:{hour}:{user}", by, _HOUR) > most:
+        for what, by, most in (("uploads", 1, self.uploads), ("bytes", size, self.total)):
+            if most is not None and self.counters.count(f"openim-direct:{what}:{hour}:{user}", by, _HOUR) > most:
                 raise NoPermissionError(f"over {most} {what} in this hour; the next begins in {_HOUR - gone} s")

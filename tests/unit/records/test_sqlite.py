@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from app.core.errors import DatabaseError
-from app.records.bulk import BulkRecords
+from app.records.store import Records
 from tests.unit.records.test_store import record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,7 +67,7 @@ def test_every_blocking_call_runs_elsewhere(
 
     open_file = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", connect)
-    records = BulkRecords(f"sqlite:///{tmp_path}/records.db", run_blocking=elsewhere)
+    records = Records(f"sqlite:///{tmp_path}/records.db", run_blocking=elsewhere)
     one, two = record("a", hash="h1", key="k/h1"), record("b", hash="h2", size=5)
     records.put(one)
     records.put(one)
@@ -96,7 +96,7 @@ def test_every_blocking_call_runs_elsewhere(
 
 
 def test_without_it_calls_are_direct(tmp_path: Path, statements: list[tuple[str, str]]) -> None:
-    records = BulkRecords(f"sqlite:///{tmp_path}/records.db")
+    records = Records(f"sqlite:///{tmp_path}/records.db")
     records.put(record("a"))
     records.close()
     assert {thread for _, thread in statements} == {threading.current_thread().name}
@@ -104,7 +104,7 @@ def test_without_it_calls_are_direct(tmp_path: Path, statements: list[tuple[str,
 
 def test_an_error_from_elsewhere_is_an_error(tmp_path: Path, elsewhere: Elsewhere) -> None:
     (tmp_path / "records.db").write_text("no database, but a text that is long enough to be taken for a header" * 20)
-    records = BulkRecords(f"sqlite:///{tmp_path}/records.db", run_blocking=elsewhere)
+    records = Records(f"sqlite:///{tmp_path}/records.db", run_blocking=elsewhere)
     with pytest.raises(DatabaseError, match=r"cannot serve now \(DatabaseError\)"):
         records.put(record("a"))
     records.close()
