@@ -19,7 +19,6 @@ from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
 from app.operations.checks import Service
-from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
 from app.records.sqlite import RunBlocking
 from app.records.store import Records
@@ -155,9 +154,9 @@ def _legacy_table(deployment: Deployment) -> LegacyTable | None:
     return LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
 
 
-def create_records(deployment: Deployment) -> BulkRecords:
+def create_records(deployment: Deployment) -> Records:
     """For work on all of them."""
-    return BulkRecords(deployment.records, _legacy_table(deployment))
+    return Records(deployment.records, _legacy_table(deployment))
 
 
 def create_services_to_check(deployment: Deployment) -> list[Service]:

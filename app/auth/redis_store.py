@@ -4,6 +4,8 @@ counters of ours."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import redis
@@ -36,25 +38,17 @@ class RedisStore:
         )
 
     def get(self, user: str, platform: str, token: str) -> str | None:
-        """See `auth.TokenStates`."""
-        try:
+        """The state of a token as v3.4.0 stored it, or None where there is none."""
+        with _errors("the state of the token cannot be asked of Redis"):
             found = cast("bytes | None", self._client.hget(f"UID_PID_TOKEN_STATUS:{user}:{platform}", token))
-        except (redis.RedisError, OSError) as e:
-            # The type says it: refused, timed out, wrong password. The text may hold the address.
-            log.error("Redis cannot say the state of a token: %s", type(e).__name__)
-            raise DatabaseError(f"the state of the token cannot be asked of Redis ({type(e).__name__}); try again") from e
         return None if found is None else found.decode("ascii", "replace")
 
     def count(self, key: str, by: int, seconds: int) -> int:
         """See `limits.Counters`."""
-        try:
-            with self._client.pipeline() as pipeline:
-                pipeline.incrby(key, by)
-                pipeline.expire(key, seconds)
-                return int(pipeline.execute()[0])
-        except (redis.RedisError, OSError) as e:
-            log.error("Redis cannot count: %s", type(e).__name__)
-            raise DatabaseError(f"the user's limit cannot be counted in Redis ({type(e).__name__}); try again") from e
+        with _errors("the user's limit cannot be counted in Redis"), self._client.pipeline() as pipeline:
+            pipeline.incrby(key, by)
+            pipeline.expire(key, seconds)
+            return int(pipeline.execute()[0])
 
     def ping(self) -> None:
         """
@@ -67,5 +61,12 @@ class RedisStore:
         except (redis.RedisError, OSError) as e:
             raise DatabaseError(f"Redis does not answer ({type(e).__name__}): is the address in auth.redis right?") from e
 
-    def close(self) -> None:
-        self._client.close()
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as e:
+        # The type says it: refused, timed out, wrong password. The text may hold the address.
+        log.error("%s: %s", what, type(e).__name__)
+        raise DatabaseError(f"{what} ({type(e).__name__}); try again") from e

@@ -11,18 +11,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 from itsdangerous import BadData, TimestampSigner, URLSafeSerializer
 
 from app.core.errors import InternalError
 
-_UPLOAD_SALT = "openim-direct upload ID 1"
-_FORM_SALT = "openim-direct form ID 1"
-_FORWARD_SALT = "openim-direct forwarded 1"
-_SESSION_SALT = "openim-direct status session 1"
-_SIGNER = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+_SIGNER: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 #: Seconds a forwarding mark is believed. Covers clocks that differ a little, no more.
 FORWARD_MAX_AGE = 60
 #: Seconds that the status page stays open to an admin's browser.
@@ -71,7 +68,8 @@ class FormTicket(msgspec.Struct, frozen=True, array_like=True):
 
 
 _T = TypeVar("_T", Ticket, FormTicket)
-_MOST_OPENED = 1000
+#: What the errors name.
+_UPLOAD_ID, _FORM_ID = "multipart upload id", "form id"
 
 
 class Sealer:
@@ -82,84 +80,68 @@ class Sealer:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         oldest_first = list(reversed(secrets))
-        self._uploads: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_UPLOAD_SALT, signer_kwargs=dict(_SIGNER))
-        self._forms: URLSafeSerializer = URLSafeSerializer(oldest_first, salt=_FORM_SALT, signer_kwargs=dict(_SIGNER))
-        self._forwards = TimestampSigner(
-            oldest_first, salt=_FORWARD_SALT, key_derivation="hmac", digest_method=hashlib.sha256
-        )
-        self._sessions = TimestampSigner(
-            oldest_first, salt=_SESSION_SALT, key_derivation="hmac", digest_method=hashlib.sha256
-        )
-
-        #: Upload IDs that were opened lately: a large file's is asked about again and again.
-        self._opened: dict[str, Ticket] = {}
+        self._uploads = URLSafeSerializer(oldest_first, salt="openim-direct upload ID 1", signer_kwargs=_SIGNER)
+        self._forms = URLSafeSerializer(oldest_first, salt="openim-direct form ID 1", signer_kwargs=_SIGNER)
+        self._forwards = TimestampSigner(oldest_first, salt="openim-direct forwarded 1", **_SIGNER)
+        self._sessions = TimestampSigner(oldest_first, salt="openim-direct status session 1", **_SIGNER)
+        # A large file's upload ID is asked about again and again.
+        self._opened = lru_cache(1000)(lambda upload_id: _load(self._uploads, upload_id, Ticket, _UPLOAD_ID))
 
     def seal(self, ticket: Ticket) -> str:
-        return _dump(self._uploads, ticket)
+        return str(self._uploads.dumps(msgspec.to_builtins(ticket)))
 
     def open(self, upload_id: str) -> Ticket:
         """
         :raises InternalError: v3.4.0's number for an upload ID it cannot read; says whether it was forged or has expired.
         """
-        opened = self._opened.get(upload_id)
-        if opened is not None and opened.expires > time.time():
-            return opened
-        ticket = _load(self._uploads, upload_id, Ticket, "multipart upload id")
-        if len(self._opened) >= _MOST_OPENED:
-            self._opened.clear()
-        self._opened[upload_id] = ticket
-        return ticket
+        return _unexpired(self._opened(upload_id), _UPLOAD_ID)
 
     def seal_form(self, ticket: FormTicket) -> str:
-        return _dump(self._forms, ticket)
+        return str(self._forms.dumps(msgspec.to_builtins(ticket)))
 
     def open_form(self, form_id: str) -> FormTicket:
         """
         :raises InternalError: as `open`.
         """
-        return _load(self._forms, form_id, FormTicket, "form id")
+        return _unexpired(_load(self._forms, form_id, FormTicket, _FORM_ID), _FORM_ID)
 
     def mark_forward(self, instance_id: str) -> str:
         """The value of the header that says "this was forwarded by `instance_id`; do not forward it again"."""
         return self._forwards.sign(instance_id).decode()
+
+    def forwarded_by(self, mark: str | None) -> str | None:
+        """The instance that forwarded a request, or None: a mark that a client made up counts as absent."""
+        return _unsign(self._forwards, mark, FORWARD_MAX_AGE)
 
     def seal_session(self, user: str) -> str:
         """What lets an admin's browser see the status page."""
         return self._sessions.sign(user.encode().hex()).decode()
 
     def session_user(self, sealed: str | None) -> str | None:
-        if not sealed:
-            return None
-        try:
-            return bytes.fromhex(self._sessions.unsign(sealed, max_age=SESSION_MAX_AGE).decode()).decode()
-        except (BadData, ValueError):
-            return None
-
-    def forwarded_by(self, mark: str | None) -> str | None:
-        """The instance that forwarded a request, or None: a mark that a client made up counts as absent."""
-        if not mark:
-            return None
-        try:
-            return self._forwards.unsign(mark, max_age=FORWARD_MAX_AGE).decode()
-        except (BadData, UnicodeDecodeError):
-            return None
+        user = _unsign(self._sessions, sealed, SESSION_MAX_AGE)
+        return None if user is None else bytes.fromhex(user).decode()
 
 
-def _dump(serializer: URLSafeSerializer, ticket: Ticket | FormTicket) -> str:
-    sealed = serializer.dumps(msgspec.to_builtins(ticket))
-    return sealed if isinstance(sealed, str) else sealed.decode()
+def _unsign(signer: TimestampSigner, signed: str | None, max_age: int) -> str | None:
+    try:
+        return signer.unsign(signed or "", max_age=max_age).decode()
+    except (BadData, UnicodeDecodeError):
+        return None
 
 
 def _load(serializer: URLSafeSerializer, sealed: str, shape: type[_T], what: str) -> _T:
     if not sealed:
         raise InternalError(f"invalid {what}: it is empty")
     try:
-        ticket = msgspec.convert(serializer.loads(sealed), shape)
+        return msgspec.convert(serializer.loads(sealed), shape)
     except (BadData, msgspec.ValidationError, ValueError):
         raise InternalError(
             f"invalid {what}: not one of this deployment (cut off, changed, or sealed with another auth.secret); "
             f"initiate the upload again"
         ) from None
+
+
+def _unexpired(ticket: _T, what: str) -> _T:
     if ticket.expires <= time.time():
         raise InternalError(f"invalid {what}: it has expired; initiate the upload again")
     return ticket

@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import msgspec
+from cachetools import TLRUCache
 
 from app.core.errors import TokenKickedError, TokenNotExistError, TokenUnknownError
+
+if TYPE_CHECKING:
+    # Its package is an optional one.
+    from app.auth.redis_store import RedisStore
 
 _ALGORITHMS = ["HS256"]
 # v3.4.0's secrets are short, its own default of 9 bytes too; they must be taken as they are.
@@ -29,29 +34,8 @@ _REMEMBERED = 4096
 
 #: v3.4.0's values of a token's state (`pkg/common/constant`).
 _NORMAL, _KICKED = "0", "2"
-#: v3.4.0's names of platforms, which stand in the key of a user's token states.
-PLATFORMS = {
-    1: "IOS",
-    2: "Android",
-    3: "Windows",
-    4: "OSX",
-    5: "Web",
-    6: "MiniWeb",
-    7: "Linux",
-    8: "APad",
-    9: "IPad",
-    10: "Admin",
-}
-
-
-class TokenStates(Protocol):
-    """Where v3.4.0 keeps the state of each token."""
-
-    def get(self, user: str, platform: str, token: str) -> str | None:
-        """The state as it is stored, or None where there is none.
-
-        :raises DatabaseError: it cannot be asked now.
-        """
+#: v3.4.0's names of platforms, from 1 on, which stand in the key of a user's token states.
+PLATFORMS = dict(enumerate(("IOS", "Android", "Windows", "OSX", "Web", "MiniWeb", "Linux", "APad", "IPad", "Admin"), 1))
 
 
 class Authenticator:
@@ -64,14 +48,15 @@ class Authenticator:
     """
 
     def __init__(
-        self, secrets: Sequence[str], admins: tuple[str, ...], states: TokenStates | None = None, remember: float = 5.0
+        self, secrets: Sequence[str], admins: tuple[str, ...], states: RedisStore | None = None, remember: float = 5.0
     ) -> None:
         self._secrets = tuple(secrets)
         self._states = states
-        self._remember = remember
         self._admins = frozenset(admins)
-        #: Token to identity and the Unix time until which it is taken.
-        self._verified: dict[str, tuple[Identity, float]] = {}
+        #: Token to identity and the Unix time at which it expires. No lock: greenlets do not change in the middle of it.
+        self._verified: TLRUCache[str, tuple[Identity, float]] = TLRUCache(
+            _REMEMBERED, ttu=lambda _, verified, now: min(now + remember, verified[1]), timer=lambda: time.time()
+        )
 
     def identify(self, token: str) -> Identity:
         """
@@ -80,19 +65,13 @@ class Authenticator:
         :raises DatabaseError: the state cannot be asked; no token is let in unasked.
         """
         known = self._verified.get(token)
-        now = time.time()
-        if known is not None and now < known[1]:
-            return known[0]
-        identity, expires = self._verify(token)
-        if self._states is not None:
-            _check_state(self._states.get(identity.user, PLATFORMS.get(identity.platform, ""), token))
-        if self._remember <= 0:
-            return identity
-        if len(self._verified) >= _REMEMBERED:
-            # Cheaper than keeping an order, and rare: everything is verified again.
-            self._verified.clear()
-        self._verified[token] = (identity, min(now + self._remember, expires))
-        return identity
+        if known is None:
+            known = self._verify(token)
+            if self._states is not None:
+                platform = PLATFORMS.get(known[0].platform, "")
+                _check_state(self._states.get(known[0].user, platform, token))
+            self._verified[token] = known
+        return known[0]
 
     def _verify(self, token: str) -> tuple[Identity, float]:
         try:
@@ -113,7 +92,7 @@ class Authenticator:
             try:
                 return jwt.decode(token, secret, algorithms=_ALGORITHMS, options={"require": ["exp"]})
             except jwt.InvalidSignatureError:
-                continue
+                pass
         return jwt.decode(token, self._secrets[-1], algorithms=_ALGORITHMS, options={"require": ["exp"]})
 
 

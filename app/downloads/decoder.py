@@ -9,10 +9,11 @@ import os
 import resource
 import struct
 import sys
-from typing import Any, BinaryIO, NamedTuple, cast
+from itertools import islice
+from typing import Any, BinaryIO, cast
 
 import msgspec
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
 
 from app.downloads.thumbnail_format import (
     CHECK,
@@ -51,39 +52,16 @@ MAX_FRAME_PIXELS = 30_000_000
 _ADDRESS_SPACE = 1 << 30
 #: 0 to 100, of JPEG and WebP.
 _QUALITY = 82
-_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "GIF": "image/gif",
-    "WEBP": "image/webp",
-    "BMP": "image/bmp",
-    "AVIF": "image/avif",
-    "HEIF": "image/heic",
-}
+_TYPES = {name: f"image/{name.lower()}" for name in _FORMATS} | {"HEIF": "image/heic"}
 #: What a picture becomes where no format is requested: its own, else what every client shows.
 _FAMILY = {"JPEG": "JPEG", "PNG": "PNG", "GIF": "PNG", "WEBP": "WEBP", "BMP": "PNG", "AVIF": "JPEG", "HEIF": "JPEG"}
-_REQUESTED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
-class _Plan(NamedTuple):
-    target: str
-    size: tuple[int, int]
-    turned: bool
-    frames: int
+def make(data: bytes, spec: ThumbnailSpec, checked: bool = True) -> Outcome:
+    """The picture that fits the box, upright, without metadata; or why there is none.
 
-
-def describe(data: bytes, spec: ThumbnailSpec) -> Outcome:
-    """What would be created of a picture, by its header alone: `CHECK` where v3.4.0 may have created it already, the answer
-    itself where it needs no decoding, else the thumbnail."""
-    return _answer(data, spec, checked=False)
-
-
-def make(data: bytes, spec: ThumbnailSpec) -> Outcome:
-    """The picture that fits the box, upright, without metadata; or why there is none."""
-    return _answer(data, spec, checked=True)
-
-
-def _answer(data: bytes, spec: ThumbnailSpec, checked: bool) -> Outcome:
+    :param checked: false answers `CHECK`, by the picture's header alone, where v3.4.0 may have created it already.
+    """
     # Sizes are checked here, by format; Pillow's own limit knows only one for all.
     Image.MAX_IMAGE_PIXELS = None
     try:
@@ -109,12 +87,12 @@ def _of_image(image: Image.Image, spec: ThumbnailSpec, checked: bool) -> Outcome
     upright = image.size if orientation < 5 else (image.size[1], image.size[0])
     size = fit(upright, spec)
     # HEIC is for its own phones alone: others get it as JPEG, whatever its size.
-    target = _REQUESTED.get(spec.format, "JPEG" if source == "HEIF" else source)
+    target = spec.format.upper() or ("JPEG" if source == "HEIF" else source)
     if size == upright and target == source and (orientation == 1 or not spec.format):
         # Nothing would change; viewers turn an original by its EXIF themselves.
         return Outcome(ORIGINAL, content_type=_TYPES[source])
     frames = 1 if spec.format else _frames(image)
-    target = _REQUESTED.get(spec.format) or (source if frames > 1 else _FAMILY[source])
+    target = spec.format.upper() or (source if frames > 1 else _FAMILY[source])
     if spec.format in ("png", "jpeg") and orientation == 1:
         # What v3.4.0 makes of the same request is the same picture in the same format.
         name = legacy_name(upright, spec)
@@ -122,40 +100,35 @@ def _of_image(image: Image.Image, spec: ThumbnailSpec, checked: bool) -> Outcome
             return Outcome(CHECK, name=name, content_type=_TYPES[target])
     else:
         name = own_name(spec)
-    plan = _Plan(target, size, orientation != 1, frames)
-    data = _animated(image, plan) if frames > 1 else _still(image, plan)
+    data = _animated(image, target, size, frames) if frames > 1 else _still(image, target, size)
     return Outcome(CREATED, name=name, content_type=_TYPES[target], data=data)
 
 
-def _still(image: Image.Image, plan: _Plan) -> bytes:
-    size = plan.size
+def _still(image: Image.Image, target: str, size: tuple[int, int]) -> bytes:
+    # By the header, as the size was.
+    turned = _orientation(image) != 1
     if image.format == "JPEG":
         # The decoder's own reduction to 1/2, 1/4 or 1/8. Twice the requested size is left for the resampling to work on.
         side = max(size) * 2
         image.draft(None, (side, side))
     image.load()
     profile = image.info.get("icc_profile")
-    if plan.turned:
+    if turned:
         ImageOps.exif_transpose(image, in_place=True)
-    picture = _smaller(_resizable(image), size)
-    picture = _rgb(picture, profile)
-    if plan.target == "JPEG" and picture.mode == "RGBA":
+    picture = _rgb(_smaller(_resizable(image), size), profile)
+    if target == "JPEG" and picture.mode == "RGBA":
         ground = Image.new("RGB", picture.size, "white")
         ground.paste(picture, mask=picture.getchannel("A"))
         picture = ground
     # Comments, EXIF and profile would go along from here.
     picture.info = {}
     out = io.BytesIO()
-    if plan.target == "JPEG":
-        picture.save(out, "JPEG", quality=_QUALITY, optimize=True, progressive=size[0] * size[1] > 250_000)
-    elif plan.target == "WEBP":
-        picture.save(out, "WEBP", quality=_QUALITY, method=4)
-    else:
-        picture.save(out, "PNG", optimize=True)
+    # Each format takes what it knows of these.
+    picture.save(out, target, quality=_QUALITY, optimize=True, progressive=size[0] * size[1] > 250_000, method=4)
     return out.getvalue()
 
 
-def _animated(image: Image.Image, plan: _Plan) -> bytes:
+def _animated(image: Image.Image, target: str, size: tuple[int, int], frames: int) -> bytes:
     def duration(number: int) -> int:
         image.seek(number)
         if image.format == "WEBP":
@@ -165,18 +138,18 @@ def _animated(image: Image.Image, plan: _Plan) -> bytes:
 
     def picture(number: int) -> Image.Image:
         image.seek(number)
-        smaller = _smaller(image.convert("RGBA"), plan.size)
+        smaller = _smaller(image.convert("RGBA"), size)
         smaller.info = {}
         return smaller
 
-    more: dict[str, Any] = {"quality": _QUALITY, "method": 2} if plan.target == "WEBP" else {"disposal": 2}
+    more: dict[str, Any] = {"quality": _QUALITY, "method": 2} if target == "WEBP" else {"disposal": 2}
     if "loop" in image.info:
         more["loop"] = int(image.info["loop"])
     # Needed before the pictures are encoded: decoding twice costs less memory than keeping all of them.
-    more["duration"] = [duration(n) for n in range(plan.frames)]
-    rest = (picture(n) for n in range(1, plan.frames))
+    more["duration"] = [duration(n) for n in range(frames)]
+    rest = (picture(n) for n in range(1, frames))
     out = io.BytesIO()
-    picture(0).save(out, plan.target, save_all=True, append_images=rest, **more)
+    picture(0).save(out, target, save_all=True, append_images=rest, **more)
     return out.getvalue()
 
 
@@ -185,13 +158,7 @@ def _frames(image: Image.Image) -> int:
     if image.format not in ("GIF", "WEBP") or not getattr(image, "is_animated", False):
         return 1
     most = min(MAX_FRAMES, MAX_FRAME_PIXELS // (image.size[0] * image.size[1]))
-    count = 1
-    try:
-        while count <= most:
-            image.seek(count)
-            count += 1
-    except EOFError:
-        pass
+    count = sum(1 for _ in islice(ImageSequence.Iterator(image), most + 1))
     image.seek(0)
     return count if count <= most else 1
 
@@ -202,8 +169,7 @@ def _resizable(image: Image.Image) -> Image.Image:
         # 16 bits of grey. Pillow's own conversion cuts instead of scaling.
         return image.convert("F")
     if image.mode in ("1", "P", "PA", "La", "LA") or "transparency" in image.info:
-        has_alpha = image.mode in ("PA", "La", "LA") or "transparency" in image.info
-        return image.convert("RGBA" if has_alpha else "RGB")
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image
 
 
@@ -246,7 +212,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """
     while (requested := _read(requests)) is not None and (data := _read(requests)) is not None:
         spec = msgspec.msgpack.decode(requested, type=ThumbnailSpec)
-        answer = describe(data, spec)
+        answer = make(data, spec, checked=False)
         if answer.kind == CHECK:
             _write(answers, answer)
             if _read(requests) != b"":

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-import select
+import socket
 import struct
 import subprocess
 import sys
@@ -30,8 +30,7 @@ class ThumbnailHelper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answered = 0
+        self._decoder: _Decoder | None = None
 
     def make(self, data: bytes, spec: ThumbnailSpec, exists: Callable[[str], bool], deadline: float) -> Outcome | None:
         """A thumbnail, or why there is none; None where others kept the process until `deadline` (of `time.monotonic`).
@@ -52,16 +51,18 @@ class ThumbnailHelper:
     def _make(self, data: bytes, spec: ThumbnailSpec, exists: Callable[[str], bool]) -> Outcome:
         done = False
         try:
-            process = _Frames(self._running(), time.monotonic() + TIMEOUT)
-            process.write(msgspec.msgpack.encode(spec))
-            process.write(data)
-            answer = process.read()
+            decoder = self._running()
+            decoder.deadline = time.monotonic() + TIMEOUT
+            decoder.begun += 1
+            decoder.write(msgspec.msgpack.encode(spec))
+            decoder.write(data)
+            answer = decoder.read()
             if answer.kind == CHECK:
                 found = exists(answer.name)
-                process.write(b"1" if found else b"")
+                decoder.write(b"1" if found else b"")
                 if not found:
-                    answer = process.read()
-            done = True
+                    answer = decoder.read()
+            done = decoder.begun < _LIFE
         except TimeoutError:
             log.warning("a thumbnail took over %.0f s and was given up", TIMEOUT)
             return Outcome(TOO_MUCH, detail=f"the picture takes over {TIMEOUT:.0f} s")
@@ -69,74 +70,69 @@ class ThumbnailHelper:
             log.warning("the thumbnail process ended while it made one")
             return Outcome(REFUSED, detail="the picture cannot be decoded")
         finally:
-            self._answered += 1
-            if not done or self._answered >= _LIFE:
+            if not done:
                 # Also after what `exists` raised: the process is in the middle of an exchange.
                 self._end()
         return answer
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+    def _running(self) -> _Decoder:
+        if self._decoder is None or self._decoder.process.poll() is not None:
             self._end()
-            # It decodes what strangers sent: no secret of the environment goes along.
-            env = {k: v for k, v in os.environ.items() if k in ("PATH", "PYTHONPATH", "LANG", "HOME")}
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.downloads.decoder"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=env,
-                bufsize=0,
-            )
-            self._answered = 0
-        return self._process
+            self._decoder = _Decoder()
+        return self._decoder
 
     def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
-            self._process = None
+        if self._decoder is not None:
+            self._decoder.end()
+            self._decoder = None
 
 
-class _Frames:
-    """What goes to the process and comes from it, until a deadline. See `decoder.serve`."""
+class _Decoder:
+    """The process, and what goes to it and comes from it until a deadline. See `decoder.serve`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], deadline: float) -> None:
-        if process.stdin is None or process.stdout is None:
-            raise OSError("no pipes")
-        self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
-        os.set_blocking(self._to, False)
-        self._deadline = deadline
+    def __init__(self) -> None:
+        # It decodes what strangers sent: no secret of the environment goes along.
+        env = {k: v for k, v in os.environ.items() if k in ("PATH", "PYTHONPATH", "LANG", "HOME")}
+        # Not pipes: gevent makes sockets cooperate.
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            # It never is under gevent, and the process would inherit that.
+            os.set_blocking(theirs.fileno(), True)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.downloads.decoder"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                env=env,
+            )
+        #: Of `time.monotonic`: from then on, `write` and `read` raise TimeoutError.
+        self.deadline = 0.0
+        #: Thumbnails so far.
+        self.begun = 0
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._socket.close()
 
     def write(self, data: bytes) -> None:
-        self._send(struct.pack(">I", len(data)))
-        self._send(data)
+        for piece in (struct.pack(">I", len(data)), data):
+            self._limit()
+            self._socket.sendall(piece)
 
     def read(self) -> Outcome:
         length = struct.unpack(">I", self._receive(4))[0]
         return msgspec.msgpack.decode(self._receive(length), type=Outcome)
 
-    def _send(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            self._wait(self._to, select.POLLOUT)
-            view = view[os.write(self._to, view[: 1 << 20]) :]
-
     def _receive(self, count: int) -> bytes:
         received = bytearray()
         while len(received) < count:
-            self._wait(self._from, select.POLLIN)
-            part = os.read(self._from, min(count - len(received), 1 << 20))
+            self._limit()
+            part = self._socket.recv(min(count - len(received), 1 << 20))
             if not part:
                 raise EOFError
             received += part
         return bytes(received)
 
-    def _wait(self, descriptor: int, event: int) -> None:
-        waiting = select.poll()
-        waiting.register(descriptor, event)
-        if not waiting.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
-            raise TimeoutError
+    def _limit(self) -> None:
+        self._socket.settimeout(max(0.001, self.deadline - time.monotonic()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from app.core.names import file_name
 from app.downloads.pictures import Picture, Pictures, PictureStore
 from app.downloads.thumbnail_format import ThumbnailSpec, spec_of
 from app.observability import metrics
+from app.records.cache import RecordCache
 
 #: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
 VIEW_WINDOW = 3600
@@ -31,27 +33,20 @@ class ViewSigner(PictureStore, Protocol):
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
 
 
-class RecordFinder(Protocol):
-    """Finds records by name."""
+class _AtNode(Exception):
+    """Another instance can answer."""
 
-    def get(self, name: str) -> Record | None: ...
-    def add(self, record: Record) -> None: ...
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
 
 
-class ElsewhereError(Exception):
+class ElsewhereError(_AtNode):
     """This instance holds no keys for the node; an instance of that node can answer."""
 
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
 
-
-class NotCreatedError(Exception):
+class NotCreatedError(_AtNode):
     """The thumbnail does not exist yet, and this instance's node is not the object's."""
-
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
 
 
 class View(msgspec.Struct, frozen=True):
@@ -62,21 +57,16 @@ class View(msgspec.Struct, frozen=True):
     instead: str = ""
 
 
+@dataclass
 class Downloads:
-    """
-    :param nodes: those that this instance holds keys for, by ID.
-    :param known: every node of the deployment.
-    :param own: this instance's node, for whose objects it makes thumbnails.
-    """
-
-    def __init__(
-        self, records: RecordFinder, nodes: Mapping[str, ViewSigner], known: frozenset[str], pictures: Pictures, own: str
-    ) -> None:
-        self._records = records
-        self._pictures = pictures
-        self._own = own
-        self._nodes = nodes
-        self._known = known
+    records: RecordCache
+    #: Those that this instance holds keys for, by ID.
+    nodes: Mapping[str, ViewSigner]
+    #: Every node of the deployment.
+    known: frozenset[str]
+    pictures: Pictures
+    #: This instance's node, for whose objects it makes thumbnails.
+    own: str
 
     def view(self, name: str, query: Mapping[str, str], method: str = "GET", local: bool = False) -> View:
         """Where to send a viewer, signed for `method`; the same URL for all within an hour.
@@ -96,30 +86,39 @@ class Downloads:
 
     def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, local: bool) -> View:
         record, node = self._find(name, query)
-        if query.get("type") != "image":
-            return _sign_file(record, node, method, expires, at)
-        record = _with_etag(record, node)
-        spec = spec_of(query)
+        # Content never changes under a key, so it may be kept as long as the URL surely works.
+        signed = {"response-cache-control": f"max-age={VIEW_WINDOW}"}
+        picture = Picture("", record.content_type)
+        if query.get("type") == "image":
+            # By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0).
+            picture = self._picture(_with_etag(record, node), node, spec_of(query), local)
+        else:
+            signed["response-content-disposition"] = content_disposition(file_name(record.name))
+        if picture.content_type:
+            signed["response-content-type"] = picture.content_type
+        url = node.sign_view(method, picture.key or record.key, expires, signed, at)
+        return View(url, int(at) + expires, picture.instead)
+
+    def _picture(self, record: Record, node: ViewSigner, spec: ThumbnailSpec | None, local: bool) -> Picture:
+        """
+        :param spec: None for the original.
+        """
         if spec is None:
-            return _sign_picture(record, self._pictures.original(record, node), node, method, expires, at)
+            return self.pictures.original(record, node)
         try:
-            picture = self._thumbnail(record, node, spec, local)
+            picture = self.pictures.find(record, node, spec)
+            if picture is None:
+                if record.node != self.own and not local:
+                    raise NotCreatedError(record.node)
+                picture = self.pictures.make(record, node, spec)
         except DataError:
             metrics.count("thumbnails", "refused")
             raise
         metrics.count("thumbnails", picture.instead or ("shown" if picture.key else "original"))
-        return _sign_picture(record, picture, node, method, expires, at)
-
-    def _thumbnail(self, record: Record, node: ViewSigner, spec: ThumbnailSpec, local: bool) -> Picture:
-        found = self._pictures.find(record, node, spec)
-        if found is not None:
-            return found
-        if record.node != self._own and not local:
-            raise NotCreatedError(record.node)
-        return self._pictures.make(record, node, spec)
+        return picture
 
     def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, ViewSigner]:
-        record = self._records.get(name)
+        record = self.records.get(name)
         if record is None:
             raise RecordNotFoundError
         kind = query.get("type", "")
@@ -127,9 +126,9 @@ class Downloads:
             raise ArgsError("invalid query type")
         if not record.node:
             record = self._locate(record)
-        node = self._nodes.get(record.node)
+        node = self.nodes.get(record.node)
         if node is None:
-            if record.node in self._known:
+            if record.node in self.known:
                 raise ElsewhereError(record.node)
             raise NetworkError(f"the object lies on node {record.node}, which is not in instances.yaml any more")
         return record, node
@@ -141,7 +140,7 @@ class Downloads:
         :raises NetworkError: a node does not answer, and it is on no other.
         """
         down: NetworkError | None = None
-        for node_id, node in self._nodes.items():
+        for node_id, node in self.nodes.items():
             try:
                 found = node.stat(record.key)
             except NetworkError as e:
@@ -149,11 +148,11 @@ class Downloads:
                 continue
             if found is not None:
                 located = msgspec.structs.replace(record, node=node_id, etag=found.etag, size=found.size)
-                self._records.add(located)
+                self.records.add(located)
                 return located
         if down is not None:
             raise down
-        raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self._nodes)}")
+        raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self.nodes)}")
 
 
 def _with_etag(record: Record, node: ViewSigner) -> Record:
@@ -164,24 +163,6 @@ def _with_etag(record: Record, node: ViewSigner) -> Record:
     if found is None:
         raise RecordNotFoundError("the object of this record is gone")
     return msgspec.structs.replace(record, etag=found.etag, size=found.size)
-
-
-def _sign_file(record: Record, node: ViewSigner, method: str, expires: int, at: float) -> View:
-    query = {
-        "response-content-disposition": content_disposition(file_name(record.name)),
-        # Content never changes under a key, so it may be kept as long as the URL surely works.
-        "response-cache-control": f"max-age={VIEW_WINDOW}",
-    }
-    if record.content_type:
-        query["response-content-type"] = record.content_type
-    return View(node.sign_view(method, record.key, expires, query, at), int(at) + expires)
-
-
-def _sign_picture(record: Record, picture: Picture, node: ViewSigner, method: str, expires: int, at: float) -> View:
-    """By its own type, whatever was said when it was uploaded, and to be shown rather than saved (as v3.4.0)."""
-    query = {"response-cache-control": f"max-age={VIEW_WINDOW}", "response-content-type": picture.content_type}
-    url = node.sign_view(method, picture.key or record.key, expires, query, at)
-    return View(url, int(at) + expires, picture.instead)
 
 
 def content_disposition(name: str) -> str:

@@ -19,7 +19,7 @@ from app.core.errors import APIError, InternalError
 from app.core.model import ChangedObject, ObjectInfo, Record
 from app.operations.records import each_old_row, each_record
 from app.operations.transfer import Limiter, copy_object, md5_of
-from app.records.bulk import BulkRecords
+from app.records.store import Records
 from app.storage.node import Node
 
 _PAGE = 500
@@ -55,7 +55,7 @@ class Summary(msgspec.Struct):
 class Migration:
     sources: Mapping[str, Node]
     target: Node
-    records: BulkRecords
+    records: Records
     #: See `each_old_row`.
     old_node: str | None = None
     #: Objects at a time.

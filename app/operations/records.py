@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from app.core.model import Record
-from app.records.bulk import BulkRecords
+from app.records.store import Records
 from app.storage.node import Node
 
 _PAGE = 500
 
 
-def each_record(records: BulkRecords, node: str | None = None, before: int | None = None) -> Iterator[Record]:
+def each_record(records: Records, node: str | None = None, before: int | None = None) -> Iterator[Record]:
     """Ours by name, page by page; they may be changed or removed on the way.
 
     :param node: only those on this node.
@@ -25,7 +25,7 @@ def each_record(records: BulkRecords, node: str | None = None, before: int | Non
         after = page[-1].name
 
 
-def each_old_row(records: BulkRecords, old_node: str | None, nodes: Mapping[str, Node]) -> Iterator[Record]:
+def each_old_row(records: Records, old_node: str | None, nodes: Mapping[str, Node]) -> Iterator[Record]:
     """v3.4.0's rows without a record of ours, of objects that lie on one of `nodes`, with that node.
 
     :param old_node: where all of them lie; empty where each has to be looked for, None where there are none.

@@ -11,7 +11,7 @@ import msgspec
 from app.core.errors import APIError
 from app.core.model import Record
 from app.operations.records import each_old_row, each_record
-from app.records.bulk import BulkRecords
+from app.records.store import Records
 from app.storage.node import Node
 
 _PAGE = 500
@@ -36,7 +36,7 @@ class Removed(msgspec.Struct):
 
 
 def expire(
-    records: BulkRecords,
+    records: Records,
     nodes: Mapping[str, Node],
     before: int,
     content_type: str | None = None,
@@ -82,7 +82,7 @@ def expire(
     return done
 
 
-def collect(records: BulkRecords, node: Node, older: float, dry_run: bool = False) -> Removed:
+def collect(records: Records, node: Node, older: float, dry_run: bool = False) -> Removed:
     """Remove what unfinished uploads left on a node.
 
     :param older: seconds; younger ones may still be finished.
@@ -104,7 +104,7 @@ def collect(records: BulkRecords, node: Node, older: float, dry_run: bool = Fals
     return done
 
 
-def still_needed(records: BulkRecords, node: Node, old_node: str | None, count: int = 5) -> list[str]:
+def still_needed(records: Records, node: Node, old_node: str | None, count: int = 5) -> list[str]:
     """Some names that mean objects of a node.
 
     :param old_node: see `each_old_row`.

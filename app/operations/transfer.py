@@ -10,8 +10,11 @@ from typing import IO, cast
 
 from app.core.errors import APIError
 from app.core.model import ChangedObject, ObjectInfo, SourceFailed
+from app.storage.bulk import ObjectStream
 from app.storage.node import Node
-from app.storage.transfers import Blocks, ObjectStream
+
+#: Bytes read at a time.
+_BLOCK = 1 << 18
 
 
 class Limiter:
@@ -100,7 +103,7 @@ def md5_of(node: Node, key: str, info: ObjectInfo, limiter: Limiter) -> str:
     """MD5 of an object's whole content, hex, by reading it. Raises as `copy_object`."""
     digest = hashlib.md5(usedforsecurity=False)
     with node.reading(key, info.etag, 0, info.size) as stream:
-        for block in Blocks(cast("IO[bytes]", stream), info.size):
+        while block := stream.read(_BLOCK):
             limiter.take(len(block))
             digest.update(block)
     return digest.hexdigest()

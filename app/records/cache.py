@@ -4,29 +4,25 @@ of known names go on for a while when the database cannot serve."""
 from __future__ import annotations
 
 import time
-from typing import Protocol
+
+from cachetools import TTLCache
 
 from app.core.errors import DatabaseError
 from app.core.model import Record
+from app.records.store import Records
 
 #: Seconds for which a record is served without a read, and when the read fails.
 FRESH = 1.0
 STALE = 300.0
-# Some MiB a worker, filled within minutes.
-_MOST = 4_000
-
-
-class RecordStore(Protocol):
-    def get(self, name: str) -> Record | None: ...
-    def add(self, record: Record) -> None: ...
 
 
 class RecordCache:
     """One worker's own. Names without a record are not remembered: they may be uploaded any moment."""
 
-    def __init__(self, records: RecordStore) -> None:
+    def __init__(self, records: Records) -> None:
         self._records = records
-        self._known: dict[str, tuple[Record, float]] = {}
+        # Some MiB a worker. No lock: greenlets do not change in the middle of it, and each worker has its own.
+        self._known: TTLCache[str, tuple[Record, float]] = TTLCache(4_000, STALE, timer=time.monotonic)
 
     def get(self, name: str) -> Record | None:
         """
@@ -38,16 +34,13 @@ class RecordCache:
         try:
             record = self._records.get(name)
         except DatabaseError:
-            if known is not None and now - known[1] < STALE:
-                return known[0]
-            raise
+            if known is None:
+                raise
+            return known[0]
         if record is None:
             self._known.pop(name, None)
-            return None
-        if len(self._known) >= _MOST:
-            # Cheaper than keeping an order, and rare: everything is looked up again.
-            self._known.clear()
-        self._known[name] = record, now
+        else:
+            self._known[name] = record, now
         return record
 
     def add(self, record: Record) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -18,20 +17,24 @@ from app.records import sqlite
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Database:
     """One process's connections to the records' database.
 
     :param url: `sqlite:///...` or `mysql+pymysql://...`.
-    :param run_blocking: runs SQLite's blocking calls (`sqlite.RunBlocking`); None calls them directly. PyMySQL needs none:
-        it waits in Python's sockets, which gevent makes cooperate.
+    :param run_blocking: runs what blocks in SQLite (`sqlite.RunBlocking`); None calls it directly. PyMySQL needs none: it
+        waits in Python's sockets, which gevent makes cooperate.
     """
 
     def __init__(self, url: str, run_blocking: sqlite.RunBlocking | None = None) -> None:
         parsed = sa.make_url(url)
+        self._run_blocking = _call
         if parsed.get_backend_name() == "sqlite":
-            self._readers = sqlite.create_engine(parsed, sqlite.READERS, run_blocking)
-            self._writers = sqlite.create_engine(parsed, sqlite.WRITERS, run_blocking)
+            self._run_blocking = run_blocking or _call
+            self._readers = sqlite.create_engine(parsed, sqlite.READERS, self._run_blocking)
+            self._writers = sqlite.create_engine(parsed, sqlite.WRITERS, self._run_blocking)
         else:
             self._readers = self._writers = _mysql_engine(parsed)
         self.dialect = self._readers.dialect.name
@@ -42,32 +45,29 @@ class Database:
         :param call: what the metrics count it under.
         :raises DatabaseError: the database cannot serve.
         """
-        with self._connection(call, self._readers) as connection:
-            return connection.execute(statement, values).all()
+        return self._run(call, self._readers, lambda connection: connection.execute(statement, values).all())
 
     def write(self, call: str, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
-        """Executes a statement that writes; how many rows an UPDATE or DELETE matched.
+        """Executes a statement that writes; how many rows an UPDATE or DELETE matched. Raises as `rows`."""
+        return self.change(call, lambda connection: connection.execute(statement, values).rowcount)
 
-        :raises DatabaseError: the database cannot serve.
-        """
-        with self.writing(call) as connection:
-            return connection.execute(statement, values).rowcount
-
-    def writing(self, call: str) -> AbstractContextManager[Connection]:
-        """A connection for several statements that belong together, counted as one call."""
-        return self._connection(call, self._writers)
+    def change(self, call: str, do: Callable[[Connection], T]) -> T:
+        """Several statements that belong together, counted as one call. Raises as `rows`."""
+        return self._run(call, self._writers, do)
 
     def close(self) -> None:
-        self._readers.dispose()
-        self._writers.dispose()
+        for engine in (self._readers, self._writers):
+            # The last one to close writes SQLite's log back into the file.
+            self._run_blocking(engine.dispose)
 
-    @contextmanager
-    def _connection(self, call: str, engine: Engine) -> Iterator[Connection]:
+    def _run(self, call: str, engine: Engine, do: Callable[[Connection], T]) -> T:
         start, result = time.perf_counter(), "failed"
         try:
+            # Who waits for a connection waits here; another thread only executes and reads the rows.
             with engine.connect() as connection:
-                yield connection
+                answer: T = self._run_blocking(do, connection)
             result = "done"
+            return answer
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
             # SQLAlchemy's text holds the statement and its values; the driver's holds what went wrong.
             cause = e.orig if isinstance(e, sa.exc.DBAPIError) else e
@@ -75,6 +75,10 @@ class Database:
             raise DatabaseError(f"the records database cannot serve now ({type(cause).__name__}); try again") from e
         finally:
             metrics.records_called(call, result, time.perf_counter() - start)
+
+
+def _call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    return function(*args, **options)
 
 
 def _mysql_engine(url: sa.URL) -> Engine:

@@ -57,13 +57,13 @@ def create(connection: Connection) -> None:
         log.info("the records table was created by another process meanwhile (%s)", e.orig)
 
 
-def upsert(dialect: str) -> Any:
-    """The statement that writes a record over the one of the same name."""
-    columns = [c.name for c in objects.columns if c.name != "name"]
+def upsert(table: sa.Table, dialect: str) -> Any:
+    """The statement that writes a row over the one of the same name."""
+    columns = [c.name for c in table.columns if c.name != "name"]
     if dialect == "sqlite":
-        statement = sqlite.insert(objects)
+        statement = sqlite.insert(table)
         return statement.on_conflict_do_update(index_elements=["name"], set_={c: statement.excluded[c] for c in columns})
-    insert = mysql.insert(objects)
+    insert = mysql.insert(table)
     return insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
 
 

@@ -6,11 +6,13 @@ import logging
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from app.core.model import Record
 from app.records.database import Database
+from app.records.schema import upsert
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ _object = sa.Table(
 
 _BY_NAME = sa.select(_object).where(_object.c.name == sa.bindparam("of_name"))
 _AFTER = sa.select(_object).where(_object.c.name > sa.bindparam("after_name")).order_by(_object.c.name)
+_UPSERT = upsert(_object, "mysql")
 
 
 class LegacyTable:
@@ -43,11 +46,6 @@ class LegacyTable:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        insert = mysql.insert(_object)
-        columns = [c.name for c in _object.columns if c.name != "name"]
-        self._upsert = insert.on_duplicate_key_update({c: insert.inserted[c] for c in columns})
-        #: Records that the table could not take, since the start of this process.
-        self.unfit = 0
 
     def get(self, database: Database, name: str) -> Record | None:
         """The row that v3.4.0 would find, under its own name: its collation takes names for one that differ only in case,
@@ -66,35 +64,22 @@ class LegacyTable:
         statement = sa.select(_object.c.key).where(_object.c.key.in_(keys))
         return {row[0] for row in database.rows("v340_named_keys", statement)}
 
-    def put(self, database: Database, record: Record) -> bool:
-        """Writes a record as v3.4.0 writes it; false, and nothing done, where the table cannot hold it."""
-        reason = ""
+    def put(self, database: Database, record: Record) -> None:
+        """Writes a record as v3.4.0 writes it; only a line in the log where the table cannot hold it."""
+        unfit = ""
         if len(record.name) > MAX_NAME:
-            reason = f"its name is longer than {MAX_NAME} characters"
+            unfit = f"its name is longer than {MAX_NAME} characters"
         else:
             row = self.get(database, record.name)
             if row is not None and row.name != record.name:
-                reason = f"the table takes its name for that of another object, {row.name!r}"
-        if reason:
-            self.unfit += 1
-            log.warning("not in v3.4.0's table: %r: %s", record.name, reason)
-            return False
-        database.write(
-            "v340_put",
-            self._upsert,
-            {
-                "name": record.name,
-                "user_id": record.user,
-                "hash": record.hash,
-                "key": record.key,
-                "size": record.size,
-                "content_type": record.content_type,
-                "cause": record.cause,
-                # v3.4.0 writes the server's local time.
-                "create_time": datetime.fromtimestamp(record.create_time / 1000),
-            },
-        )
-        return True
+                unfit = f"the table takes its name for that of another object, {row.name!r}"
+        if unfit:
+            log.warning("not in v3.4.0's table: %r: %s", record.name, unfit)
+            return
+        # v3.4.0 writes the server's local time.
+        created = datetime.fromtimestamp(record.create_time / 1000)
+        values = {**msgspec.structs.asdict(record), "user_id": record.user, "create_time": created}
+        database.write("v340_put", _UPSERT, {column.name: values[column.name] for column in _object.columns})
 
 
 def _record(row: Any, node: str) -> Record:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import IO
 
 from minio.error import S3Error
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
 
-from app.core.errors import InternalError
-from app.core.model import ChangedObject, NoSuchUpload
+from app.core.errors import InternalError, NetworkError
+from app.core.model import ChangedObject, NoSuchUpload, SourceFailed
 from app.storage.endpoints import ClusterCalls, Endpoint
 from app.storage.s3_errors import NoSuchObject, PreconditionFailed
-from app.storage.transfers import Blocks, ObjectStream, send
 
+#: Bytes read and sent at a time.
+_BLOCK = 1 << 18
 #: Objects that one request lists, S3's own most.
 _PAGE = 1000
 
@@ -60,8 +63,8 @@ class BulkCalls(ClusterCalls):
 
         def put(endpoint: Endpoint) -> str:
             # A body is read once: a second endpoint gets it only where the first could not be connected to.
-            blocks = Blocks(body, length) if length else b""
-            answer = send(endpoint.stream, "PUT", self.bucket, key, blocks, headers, query, signed)
+            content = _blocks(body, length) if length else b""
+            answer = endpoint.stream.send("PUT", self.bucket, key, content, headers, query, signed)
             return str(answer.headers.get("ETag", "")).strip('"')
 
         try:
@@ -76,20 +79,8 @@ class BulkCalls(ClusterCalls):
         found = self.call(lambda e: e.client.stat_object(self.bucket, key, extra_query_params={"partNumber": "1"}))
         return found.size or 0
 
-    def abort_upload(self, key: str, upload: str) -> None:
-        """Give up a multipart upload; no error where there is none."""
-        with suppress(NoSuchUpload):
-            self.call(lambda e: e.client.abort_upload(self.bucket, key, upload))
-
-    def unfinished(self) -> list[tuple[str, str, float]]:
-        """Unfinished multipart uploads: key, S3 upload ID, and Unix time of the beginning."""
-        return self.call(lambda e: e.slow.unfinished_uploads(self.bucket))
-
     def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Key, bytes and Unix time of every object under a prefix.
-
-        :raises NetworkError, InternalError:
-        """
+        """Key, bytes and Unix time of every object under a prefix."""
         after: str | None = None
 
         def next_page(endpoint: Endpoint) -> list[tuple[str, int, float]]:
@@ -107,10 +98,7 @@ class BulkCalls(ClusterCalls):
             after = page[-1][0]
 
     def object_lock(self) -> str:
-        """How long the bucket keeps each object from being deleted, such as `COMPLIANCE 30 Days`; empty where it does not.
-
-        :raises NetworkError, InternalError:
-        """
+        """How long the bucket keeps each object from being deleted, such as `COMPLIANCE 30 Days`; empty for none."""
 
         def ask(endpoint: Endpoint) -> str:
             try:
@@ -124,3 +112,54 @@ class BulkCalls(ClusterCalls):
             return "" if rule is None else " ".join(f"{e.text} {e.tag}" if e.tag != "Mode" else f"{e.text}" for e in rule)
 
         return self.call(ask, quiet=True)
+
+
+def _blocks(source: IO[bytes], length: int) -> Iterator[bytes]:
+    """The body of a streamed write: exactly `length` bytes of a source, read as they are sent.
+
+    Whatever reading the source raises passes through the write, so that it is told from a failure of the target.
+
+    :raises SourceFailed: the source ended early. Sending less would keep the target waiting for the rest.
+    """
+    left = length
+    while left:
+        block = source.read(min(_BLOCK, left))
+        if not block:
+            raise SourceFailed(NetworkError(f"the source of a copy ended {left} bytes early"))
+        left -= len(block)
+        yield block
+
+
+class ObjectStream:
+    """The content of an object, or of a range of it, as its node sends it.
+
+    :param length: bytes that have to come; fewer are an error, never the end.
+    :param failed: makes the error to raise of a connection's failure.
+    """
+
+    def __init__(self, response: BaseHTTPResponse, length: int, failed: Callable[[Exception], Exception]) -> None:
+        self._response = response
+        self._left = length
+        self._failed = failed
+
+    @property
+    def content_type(self) -> str:
+        return self._response.headers.get("Content-Type", "")
+
+    def close(self) -> None:
+        self._response.close()
+
+    def read(self, count: int = -1) -> bytes:
+        """Up to `count` bytes, all that are left by default; none at the end.
+
+        :raises NetworkError: the content was cut, or did not come in time.
+        """
+        try:
+            # Undecoded: a Content-Encoding that was uploaded with an object is the client's affair.
+            data = self._response.read(None if count < 0 else count, decode_content=False)
+        except (HTTPError, OSError) as e:
+            raise self._failed(e) from e
+        self._left -= len(data)
+        if self._left > 0 and (count < 0 or (count > 0 and not data)):
+            raise self._failed(ConnectionResetError("the content ended early"))
+        return data

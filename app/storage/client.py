@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
-from minio.error import S3Error
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from app import __version__
 from app.config.models import Node as NodeConfig
 from app.observability import metrics, trail
-from app.storage.multipart import MultipartClient
 from app.storage.signing import Presigner
 
 #: Connections to an endpoint that are kept while unused; more may be in use at once.
@@ -26,6 +28,8 @@ SLOW_TIMEOUT = urllib3.Timeout(connect=1.5, read=60.0)
 STREAM_TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
 PROBE_TIMEOUT = urllib3.Timeout(connect=1.5, read=2.0)
 
+#: Seconds that the signature of a call of ours lives.
+_EXPIRES = 900
 #: Query parameters that say which of S3's calls a request is, for the metric's label.
 _CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location", "object-lock")
 
@@ -85,7 +89,7 @@ class ConnectionPool(urllib3.PoolManager):
             return self._pool.urlopen(method, target, redirect=False, **kw)
 
 
-class NodeClient(MultipartClient):
+class NodeClient(Minio):
     """The MinIO client of one endpoint.
 
     :param counted: whether its calls are in the metrics.
@@ -93,10 +97,9 @@ class NodeClient(MultipartClient):
     """
 
     def __init__(self, config: NodeConfig, endpoint: str, timeout: urllib3.Timeout, counted: bool = True) -> None:
-        if config.access_key is None or config.secret_key is None:
-            raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
-        parts = urlsplit(endpoint)
+        self.signer = presigner(config, endpoint)
         self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None)
+        parts = urlsplit(endpoint)
         super().__init__(
             endpoint=parts.netloc,
             access_key=config.access_key,
@@ -108,7 +111,42 @@ class NodeClient(MultipartClient):
             http_client=self.connections,
         )
         self.set_app_info("openim-direct", __version__)
-        self.signer = Presigner(endpoint, config.access_key, config.secret_key, config.region, config.session_token)
+
+    def send(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        signed: Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """Send what the SDK cannot, by a presigned URL: conditional writes and streams. Reads the whole answer.
+
+        :param headers: with Content-Length where the body is a stream, or it would be sent in chunks, which S3 refuses.
+        :param signed: headers that the signature binds, in lower case. S3 takes its own conditions unsigned as well.
+        :raises MinioException: the storage refused; S3Error where it said why.
+        """
+        url = self.signer.presign(method, bucket, key, _EXPIRES, query, signed)
+        response = self.connections.urlopen(method, url, body=body, headers=dict(headers or {}))
+        if response.status in (200, 204):
+            return response
+        try:
+            error: MinioException = S3Error.fromxml(response)
+        except ParseError:
+            error = InvalidResponseError(response.status, response.headers.get("Content-Type"), None)
+        raise error
+
+
+def presigner(config: NodeConfig, endpoint: str) -> Presigner:
+    """Sign with a node's keys for one of its addresses.
+
+    :raises ValueError: the configuration holds no keys for the node.
+    """
+    if config.access_key is None or config.secret_key is None:
+        raise ValueError(f"nodes.{config.id} has no access_key and secret_key in this file")
+    return Presigner(endpoint, config.access_key, config.secret_key, config.region, config.session_token)
 
 
 def _label(method: str, url: str) -> str:

@@ -1,4 +1,4 @@
-"""Signs what clients send to a node themselves. No call to the storage."""
+"""Signs what clients send to a node themselves. Calls no storage."""
 
 from __future__ import annotations
 
@@ -8,28 +8,17 @@ from datetime import datetime, timedelta, timezone
 from minio.datatypes import PostPolicy
 
 from app.config.models import Node as NodeConfig
-from app.storage.client import CALL_TIMEOUT, NodeClient
-from app.storage.signing import Presigner
+from app.storage.client import presigner
+from app.storage.endpoints import ClusterCalls
 
 
-class ClientURLs:
-    """URLs and forms for a node's clients, at the address that they reach.
+class ClientURLs(ClusterCalls):
+    """URLs and forms for a node's clients, at the address that they reach."""
 
-    :raises ValueError: the configuration holds no keys for the node.
-    """
-
-    def __init__(self, config: NodeConfig) -> None:
-        self.bucket = config.bucket
-        # Signs forms; it sends nothing.
-        self._form_signer = NodeClient(config, config.endpoint, CALL_TIMEOUT)
+    def __init__(self, config: NodeConfig, own: bool = True) -> None:
+        super().__init__(config, own)
         self._public_read = config.public_read
-        self._signer = Presigner(
-            config.sign_endpoint,
-            config.access_key or "",
-            config.secret_key or "",
-            config.region,
-            config.session_token,
-        )
+        self._signer = presigner(config, config.sign_endpoint)
 
     def sign_parts(self, key: str, upload: str, parts: Iterable[tuple[int, int]], expires: int) -> list[str]:
         """The URLs to PUT parts to, each of exactly the bytes given with its number, for `expires` seconds."""
@@ -55,7 +44,8 @@ class ClientURLs:
         if content_type:
             policy.add_equals_condition("Content-Type", content_type)
             fields["Content-Type"] = content_type
-        fields |= self._form_signer.presigned_post_policy(policy)
+        # Whichever client: it sends nothing.
+        fields |= self.endpoints[0].client.presigned_post_policy(policy)
         return self._signer.plain(self.bucket, "", {}), fields
 
 

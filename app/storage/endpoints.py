@@ -42,10 +42,13 @@ class ClusterCalls:
 
     Raises NetworkError where waiting or another node is the cure, InternalError where the node refuses for good.
 
+    :param own: the instance's own node, whose bucket is made where it is not there.
     :raises ValueError: the configuration holds no keys for the node.
     """
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, own: bool = True) -> None:
+        self._config = config
+        self._own = own
         self.id = config.id
         self.bucket = config.bucket
         self.availability = Availability(config.id, config.endpoint)
@@ -108,6 +111,3 @@ class ClusterCalls:
         if type(error) is InternalError and not quiet:
             log.error("node %s refused: %s", self.id, error.detail)
         return error
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.endpoints[0].url}>"

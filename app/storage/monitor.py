@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Protocol
 
 import msgspec
 
 from app.core.errors import APIError, NetworkError
 from app.observability import metrics
-from app.storage.availability import Availability
+from app.storage.probe import Probing
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +18,6 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: The same for other instances' nodes, which are only asked what they hold.
 PEER_INTERVAL = 3.0
-
-
-class Probed(Protocol):
-    """A node that can be probed."""
-
-    id: str
-    availability: Availability
-
-    def probe(self) -> float: ...
-    def probe_put(self) -> None: ...
 
 
 class Readiness(msgspec.Struct):
@@ -50,7 +39,7 @@ class Monitor:
     :param own: the instance's own node, which is probed more often, and tried for write-once PUTs.
     """
 
-    def __init__(self, instance_id: str, node: Probed, own: bool = True) -> None:
+    def __init__(self, instance_id: str, node: Probing, own: bool = True) -> None:
         self.node_id = node.id
         self._own = own
         self._instance_id = instance_id
@@ -74,14 +63,11 @@ class Monitor:
         since, reason = self._node.availability.down_since, self._node.availability.reason
         if since is None and self._refusal is not None:
             since, reason = self._refusal
-        return Readiness(
-            instance=self._instance_id,
-            node=self._node.id,
-            ready=since is None and self._latency is not None,
-            latency_ms=None if since is not None or self._latency is None else round(self._latency * 1000, 2),
-            down_since=since,
-            reason=reason if since is not None else ("" if self._latency is not None else "not probed yet"),
-        )
+        if since is not None:
+            return Readiness(self._instance_id, self._node.id, False, None, since, reason)
+        if self._latency is None:
+            return Readiness(self._instance_id, self._node.id, False, None, None, "not probed yet")
+        return Readiness(self._instance_id, self._node.id, True, round(self._latency * 1000, 2), None, "")
 
     def probe(self) -> None:
         """Probe the node once. Never raises: what it finds is in `readiness`."""

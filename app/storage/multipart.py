@@ -6,50 +6,66 @@ version that setup.cfg allows.
 
 from __future__ import annotations
 
-from minio import Minio
+from contextlib import suppress
+
 from minio.datatypes import Part
 from minio.error import MinioException
 
-from app.core.model import PartInfo
+from app.core.model import NoSuchUpload, PartInfo
+from app.storage.endpoints import ClusterCalls, Endpoint
 
 
-class MultipartClient(Minio):
-    """The SDK's client with multipart uploads that are begun, sent and completed by different hands."""
+class MultipartUploads(ClusterCalls):
+    """Uploads to a node's bucket that are begun, sent and completed by different hands."""
 
-    def create_upload(self, bucket: str, key: str) -> str:
+    def create_upload(self, key: str) -> str:
         """Begin an upload; its S3 upload ID."""
-        return self._create_multipart_upload(bucket, key, {})
+        return self.call(lambda e: e.client._create_multipart_upload(self.bucket, key, {}))
 
-    def complete_upload(self, bucket: str, key: str, upload: str, etags: list[str]) -> str:
-        """Join the parts 1..n to the object, if each has the ETag given; the object's ETag."""
+    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None:
+        """Join the parts 1..n to the object, if each has the ETag given.
+
+        :raises NoSuchUpload: the upload is not there; it may have been completed already.
+        :raises InvalidParts: a part is missing, or has another ETag; nothing was made.
+        """
         parts = [Part(number, etag) for number, etag in enumerate(etags, 1)]
-        etag = self._complete_multipart_upload(bucket, key, upload, parts).etag
-        if not etag:
-            raise MinioException("CompleteMultipartUpload was answered without an ETag")
-        return etag
 
-    def abort_upload(self, bucket: str, key: str, upload: str) -> None:
-        self._abort_multipart_upload(bucket, key, upload)
+        def join(endpoint: Endpoint) -> None:
+            if not endpoint.slow._complete_multipart_upload(self.bucket, key, upload, parts).etag:
+                raise MinioException("CompleteMultipartUpload was answered without an ETag")
 
-    def list_parts(self, bucket: str, key: str, upload: str) -> list[PartInfo]:
-        """The parts that were uploaded, by number."""
-        found: list[PartInfo] = []
-        marker: str | None = None
-        while True:
-            page = self._list_parts(bucket, key, upload, part_number_marker=marker)
-            found += [PartInfo(part.part_number, part.etag, part.size or 0) for part in page.parts]
-            if not page.is_truncated:
-                return found
-            # A number in older versions, which take only text.
-            marker = str(page.next_part_number_marker)
+        self.call(join)
 
-    def unfinished_uploads(self, bucket: str) -> list[tuple[str, str, float]]:
+    def abort_upload(self, key: str, upload: str) -> None:
+        """Give up an upload; no error where there is none."""
+        with suppress(NoSuchUpload):
+            self.call(lambda e: e.client._abort_multipart_upload(self.bucket, key, upload))
+
+    def list_parts(self, key: str, upload: str) -> list[PartInfo]:
+        """The parts that were uploaded, by number.
+
+        :raises NoSuchUpload: the upload is not there.
+        """
+
+        def every_page(endpoint: Endpoint) -> list[PartInfo]:
+            found: list[PartInfo] = []
+            marker: str | None = None
+            while True:
+                page = endpoint.client._list_parts(self.bucket, key, upload, part_number_marker=marker)
+                found += [PartInfo(part.part_number, part.etag, part.size or 0) for part in page.parts]
+                if not page.is_truncated:
+                    return found
+                # A number in older versions, which take only text.
+                marker = str(page.next_part_number_marker)
+
+        return self.call(every_page)
+
+    def unfinished(self) -> list[tuple[str, str, float]]:
         """Key, S3 upload ID and Unix time of the beginning of each unfinished upload.
 
         MinIO names all of them at once, whatever number is requested: 1,100 were seen.
         """
-        page = self._list_multipart_uploads(bucket)
+        uploads = self.call(lambda e: e.slow._list_multipart_uploads(self.bucket)).uploads
         return [
-            (upload.object_name, upload.upload_id or "", upload.initiated_time.timestamp() if upload.initiated_time else 0.0)
-            for upload in page.uploads
+            (u.object_name, u.upload_id or "", u.initiated_time.timestamp() if u.initiated_time else 0.0) for u in uploads
         ]

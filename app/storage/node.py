@@ -11,29 +11,22 @@ from contextlib import closing, suppress
 
 from minio.commonconfig import CopySource
 
-from app.config.models import Node as NodeConfig
-from app.core.model import ObjectInfo, PartInfo
+from app.core.model import ObjectInfo
 from app.storage.bulk import BulkCalls
 from app.storage.client_urls import ClientURLs
 from app.storage.endpoints import Endpoint
+from app.storage.multipart import MultipartUploads
 from app.storage.probe import Probing
 from app.storage.s3_errors import EmptyRange, NoSuchObject, PreconditionFailed
-from app.storage.transfers import send
 
 
-class Node(ClientURLs, BulkCalls, Probing):
-    """A node's bucket: what requests ask of it here, what its clients are given, what commands and the monitor ask of it in
-    the classes that it is made of.
+class Node(ClientURLs, BulkCalls, MultipartUploads, Probing):
+    """A node's bucket: what requests ask of it here; what its clients are given, and what commands, uploads and the monitor
+    ask of it, in the classes that it is made of.
 
-    :param config: with both keys.
     :param own: the instance's own node, whose bucket is made where it is not there.
     :raises ValueError: the configuration holds no keys for the node.
     """
-
-    def __init__(self, config: NodeConfig, own: bool = True) -> None:
-        ClientURLs.__init__(self, config)
-        # The calls of requests and of commands need no more than Probing does.
-        Probing.__init__(self, config, own)
 
     def stat(self, key: str) -> ObjectInfo | None:
         """HEAD an object; None where there is none."""
@@ -65,7 +58,7 @@ class Node(ClientURLs, BulkCalls, Probing):
         headers = {"If-None-Match": "*", "Content-Type": content_type}
         signed = {name.lower(): value for name, value in headers.items()}
         with suppress(PreconditionFailed):
-            self.call(lambda e: send(e.client, "PUT", self.bucket, key, body, headers, signed=signed))
+            self.call(lambda e: e.client.send("PUT", self.bucket, key, body, headers, signed=signed))
 
     def copy(self, source: str, target: str, etag: str) -> None:
         """Copy an object within the bucket, if it still has this ETag; up to 5 GiB."""
@@ -74,22 +67,3 @@ class Node(ClientURLs, BulkCalls, Probing):
     def remove(self, key: str) -> None:
         """Delete an object; no error where there is none."""
         self.call(lambda e: e.client.remove_object(self.bucket, key))
-
-    def create_upload(self, key: str) -> str:
-        """Begin a multipart upload; its S3 upload ID."""
-        return self.call(lambda e: e.client.create_upload(self.bucket, key))
-
-    def list_parts(self, key: str, upload: str) -> list[PartInfo]:
-        """Parts that were uploaded, by number.
-
-        :raises NoSuchUpload: the upload is not there.
-        """
-        return self.call(lambda e: e.client.list_parts(self.bucket, key, upload))
-
-    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None:
-        """Join the parts 1..n to the object, if each has the ETag given.
-
-        :raises NoSuchUpload: the upload is not there; it may have been completed already.
-        :raises InvalidParts: a part is missing, or has another ETag; nothing was made.
-        """
-        self.call(lambda e: e.slow.complete_upload(self.bucket, key, upload, etags))

@@ -17,26 +17,12 @@ def policy(node: Node, make_bucket: bool = False) -> dict[str, Any]:
         on_bucket.append("s3:CreateBucket")
     if node.public_read:
         on_bucket += ["s3:GetBucketPolicy", "s3:PutBucketPolicy"]
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": on_bucket, "Resource": [bucket]},
-            {
-                # HEAD of the bucket, and "not there" instead of "denied" for an object that is not.
-                "Effect": "Allow",
-                "Action": ["s3:ListBucket"],
-                "Resource": [bucket],
-            },
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "s3:GetObject",
-                    "s3:PutObject",
-                    "s3:DeleteObject",
-                    "s3:ListMultipartUploadParts",
-                    "s3:AbortMultipartUpload",
-                ],
-                "Resource": [objects],
-            },
-        ],
-    }
+    on_objects = ["GetObject", "PutObject", "DeleteObject", "ListMultipartUploadParts", "AbortMultipartUpload"]
+    allowed = (
+        (on_bucket, bucket),
+        # HEAD of the bucket, and "not there" instead of "denied" for an object that is not.
+        (["s3:ListBucket"], bucket),
+        ([f"s3:{action}" for action in on_objects], objects),
+    )
+    statements = [{"Effect": "Allow", "Action": actions, "Resource": [resource]} for actions, resource in allowed]
+    return {"Version": "2012-10-17", "Statement": statements}

@@ -8,8 +8,8 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-import urllib3
 from minio import Minio
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioException, S3Error
@@ -17,31 +17,20 @@ from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from app.config.models import Node as NodeConfig
-from app.core.errors import NetworkError
+from app.core.errors import InternalError, NetworkError
 from app.core.unreachable import reason
-from app.storage.client import PROBE_TIMEOUT
 from app.storage.client_urls import once_headers
 from app.storage.endpoints import ClusterCalls, Endpoint
-from app.storage.s3_errors import CALL_ERRORS, by_code
-from app.storage.transfers import send
+from app.storage.s3_errors import CALL_ERRORS, PreconditionFailed, by_code
 
 log = logging.getLogger(__name__)
 
 
-class _Silent(Exception):
-    """An endpoint does not answer a probe, or cannot serve now; the text says why."""
-
-
 class Probing(ClusterCalls):
-    """What the monitor and `check` ask of a node.
-
-    :param own: the instance's own node, whose bucket is made where it is not there.
-    """
+    """What the monitor and `check` ask of a node."""
 
     def __init__(self, config: NodeConfig, own: bool = True) -> None:
-        super().__init__(config)
-        self._config = config
-        self._own = own
+        super().__init__(config, own)
         self._policy_checked = not (own and config.public_read)
         #: Whether the last probe was answered; calls may have found the node down since.
         self._answered_probe = False
@@ -65,9 +54,9 @@ class Probing(ClusterCalls):
         for endpoint in self.endpoints:
             start = time.monotonic()
             try:
-                self._probe_endpoint(endpoint)
-            except _Silent as e:
-                why = str(e)
+                self._probe_endpoint(endpoint.probe)
+            except CALL_ERRORS as e:
+                why = self._why_silent(endpoint, e)
                 self.mark(endpoint, why)
                 continue
             self.mark(endpoint, None)
@@ -78,53 +67,49 @@ class Probing(ClusterCalls):
         self.availability.answered()
         return min(took)
 
-    def _probe_endpoint(self, endpoint: Endpoint) -> None:
-        """
-        :raises _Silent: no answer, or that the node cannot serve now.
+    def _probe_endpoint(self, client: Minio) -> None:
+        if not client.bucket_exists(bucket_name=self.bucket) and self._own:
+            self._make_bucket(client)
+        if not self._policy_checked:
+            self._open_to_readers(client)
+            # Asked once, not at every probe.
+            self._policy_checked = True
+
+    def _why_silent(self, endpoint: Endpoint, cause: Exception) -> str:
+        """Why an endpoint does not answer a probe, or cannot serve now.
+
         :raises InternalError: it refuses for good.
         """
-        client = endpoint.probe
-        try:
-            if not client.bucket_exists(bucket_name=self.bucket) and self._own:
-                self._make_bucket(client)
-            if not self._policy_checked:
-                self._open_to_readers(client)
-                # Asked once, not at every probe.
-                self._policy_checked = True
-        except S3Error as e:
-            code = e.code or ""
-            if code == "AccessDenied":
-                # The answer to a HEAD has no body that could tell a wrong key from a missing right.
-                code = self._location(endpoint)[0] or code
-            error = by_code(self.id, code, e.message or "")
-            raise (_Silent(code) if isinstance(error, NetworkError) else error) from e
-        except CALL_ERRORS as e:
-            no_connection = isinstance(e, HTTPError | OSError)
-            raise _Silent(reason(e) if no_connection else f"an answer that is not S3's, {type(e).__name__}") from e
+        if isinstance(cause, HTTPError | OSError):
+            return reason(cause)
+        if not isinstance(cause, S3Error):
+            return f"an answer that is not S3's, {type(cause).__name__}"
+        code = cause.code or ""
+        if code == "AccessDenied":
+            # The answer to a HEAD has no body that could tell a wrong key from a missing right.
+            code = self._location(endpoint)[0] or code
+        error = by_code(self.id, code, cause.message or "")
+        if isinstance(error, NetworkError):
+            return code
+        raise error from cause
 
     def probe_put(self) -> None:
-        """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`.
-
-        :raises NetworkError, InternalError: the node cannot be asked now.
-        """
+        """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`."""
         key = f"openim/probe/{secrets.token_hex(16)}"
 
-        def put(body: bytes, headers: Mapping[str, str]) -> str:
-            """S3's error code; empty where the object was written."""
-
-            def do(endpoint: Endpoint) -> str:
-                try:
-                    send(endpoint.client, "PUT", self.bucket, key, body, headers, signed=once_headers(1))
-                except S3Error as e:
-                    return e.code or "?"
-                return ""
-
-            return self.call(do)
+        def refusal(body: bytes, headers: Mapping[str, str]) -> InternalError | None:
+            try:
+                self.call(
+                    lambda e: e.client.send("PUT", self.bucket, key, body, headers, signed=once_headers(1)), quiet=True
+                )
+            except InternalError as e:
+                return e
+            return None
 
         once = {"If-None-Match": "*"}
         try:
-            refused = put(b"12", once) and put(b"1", {})
-            self.write_once = bool(refused) and not put(b"1", once) and put(b"2", once) == "PreconditionFailed"
+            bound = refusal(b"12", once) is not None and refusal(b"1", {}) is not None
+            self.write_once = bound and refusal(b"1", once) is None and isinstance(refusal(b"2", once), PreconditionFailed)
         finally:
             self.call(lambda e: e.client.remove_object(self.bucket, key))
         if not self.write_once:
@@ -132,15 +117,12 @@ class Probing(ClusterCalls):
 
     def diagnose(self) -> tuple[str, str]:
         """Ask for the bucket in a way that is answered with the cause of a refusal: S3's error code, "" where all is well,
-        and the Date header of the answer.
-
-        :raises NetworkError: the node does not answer.
-        """
+        and the Date header of the answer."""
         return self.call(self._location)
 
     def _location(self, endpoint: Endpoint) -> tuple[str, str]:
         try:
-            answer = send(endpoint.probe, "GET", self.bucket, "", query={"location": ""})
+            answer = endpoint.probe.send("GET", self.bucket, "", query={"location": ""})
         except S3Error as e:
             return e.code or "", e.response.headers.get("Date", "")
         return "", answer.headers.get("Date", "")
@@ -181,13 +163,12 @@ class Probing(ClusterCalls):
     def unfinished_expiry(self) -> int | None:
         """Seconds after which MinIO removes unfinished multipart uploads; None where these keys may not ask (it is an
         admin's setting, 24 h by default)."""
-        config = self._config
-        scheme, _, authority = config.endpoint.partition("://")
+        config, address = self._config, urlsplit(self._config.endpoint)
         admin = MinioAdmin(
-            endpoint=authority,
+            endpoint=address.netloc,
             credentials=StaticProvider(config.access_key or "", config.secret_key or "", config.session_token),
-            secure=scheme == "https",
-            http_client=urllib3.PoolManager(timeout=PROBE_TIMEOUT, retries=False),
+            secure=address.scheme == "https",
+            http_client=self.endpoints[0].probe.connections,
         )
         try:
             found = re.search(r"stale_uploads_expiry=(\d+)([smh])", str(admin.config_get("api")))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from xml.etree.ElementTree import ParseError
 
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from app.core.errors import APIError, InternalError, NetworkError
+from app.core.errors import InternalError, NetworkError
 from app.core.model import InvalidParts, NoSuchUpload
 
 #: What a call of the SDK, or one over its connections, may raise. The last two come of an answer that is not S3's.
@@ -27,59 +27,45 @@ class EmptyRange(InternalError):
     """The object has no bytes where the range begins."""
 
 
-#: Makes an error of: node, S3's code, S3's message.
-_Maker = Callable[[str, str, str], Exception]
-
-
-def _busy(node_id: str, code: str, _: str) -> NetworkError:
-    return NetworkError(f"MinIO node {node_id} is busy, full or short of drives ({code})")
-
-
-def _refused(cause: str = "", error: type[APIError] = InternalError) -> _Maker:
-    def make(node_id: str, code: str, message: str) -> APIError:
-        return error(f"MinIO node {node_id}: {cause or message or 'refused'} ({code})")
-
-    return make
-
-
-def _invalid_parts(_: str, __: str, message: str) -> InvalidParts:
-    return InvalidParts(message)
-
-
-#: S3's error codes (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and MinIO's own). Any other is a
-#: refusal for good, in S3's words.
-TABLE: Mapping[str, _Maker] = {
+#: S3's error codes (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and MinIO's own) to the error that
+#: each stands for, or to what the deployment's owner has to mend. Any other is a refusal for good, in S3's words.
+TABLE: Mapping[str, type[Exception] | str] = {
     # The storage's own passing troubles, for which another instance, or the same one later, is the cure.
-    "SlowDown": _busy,
-    "SlowDownRead": _busy,
-    "SlowDownWrite": _busy,
-    "ServiceUnavailable": _busy,
-    "RequestTimeout": _busy,
-    "XMinioServerNotInitialized": _busy,
-    "XMinioReadQuorum": _busy,
-    "XMinioWriteQuorum": _busy,
-    "XMinioStorageFull": _busy,
-    # What the deployment's owner has to mend.
-    "InvalidAccessKeyId": _refused("the node does not know this access_key"),
-    "SignatureDoesNotMatch": _refused("the secret_key of the node is wrong"),
-    "RequestTimeTooSkewed": _refused("the clocks of this machine and of the node differ by over 15 minutes"),
-    "AccessDenied": _refused("the node's keys lack the right to do this"),
-    "NoSuchBucket": _refused("the bucket of the node is not there"),
+    "SlowDown": NetworkError,
+    "SlowDownRead": NetworkError,
+    "SlowDownWrite": NetworkError,
+    "ServiceUnavailable": NetworkError,
+    "RequestTimeout": NetworkError,
+    "XMinioServerNotInitialized": NetworkError,
+    "XMinioReadQuorum": NetworkError,
+    "XMinioWriteQuorum": NetworkError,
+    "XMinioStorageFull": NetworkError,
+    "InvalidAccessKeyId": "the node does not know this access_key",
+    "SignatureDoesNotMatch": "the secret_key of the node is wrong",
+    "RequestTimeTooSkewed": "the clocks of this machine and of the node differ by over 15 minutes",
+    "AccessDenied": "the node's keys lack the right to do this",
+    "NoSuchBucket": "the bucket of the node is not there",
     # What the caller asked to know.
-    "NoSuchKey": _refused(error=NoSuchObject),
-    "PreconditionFailed": _refused(error=PreconditionFailed),
-    "InvalidRange": _refused(error=EmptyRange),
-    "NoSuchUpload": lambda *_: NoSuchUpload(),
-    "InvalidPart": _invalid_parts,
-    "InvalidPartOrder": _invalid_parts,
-    "EntityTooSmall": _invalid_parts,
+    "NoSuchKey": NoSuchObject,
+    "PreconditionFailed": PreconditionFailed,
+    "InvalidRange": EmptyRange,
+    "NoSuchUpload": NoSuchUpload,
+    "InvalidPart": InvalidParts,
+    "InvalidPartOrder": InvalidParts,
+    "EntityTooSmall": InvalidParts,
 }
-_OTHER = _refused()
 
 
 def by_code(node_id: str, code: str, message: str = "") -> Exception:
     """The error that an S3 error code stands for."""
-    return TABLE.get(code, _OTHER)(node_id, code, message)
+    found = TABLE.get(code, InternalError)
+    if found is NetworkError:
+        return NetworkError(f"MinIO node {node_id} is busy, full or short of drives ({code})")
+    if isinstance(found, str):
+        return InternalError(f"MinIO node {node_id}: {found} ({code})")
+    if issubclass(found, InternalError):
+        return found(f"MinIO node {node_id}: {message or 'refused'} ({code})")
+    return found(message)
 
 
 def of_answer(node_id: str, error: Exception) -> Exception:

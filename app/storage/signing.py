@@ -15,7 +15,6 @@ from urllib.parse import quote, urlsplit
 
 #: SigV4's longest life of a signed URL, seconds.
 MAX_EXPIRES = 7 * 86400
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 
 
@@ -35,12 +34,8 @@ class Presigner:
     ) -> None:
         self._token_pair = [] if session_token is None else [f"X-Amz-Security-Token={_quote(session_token)}"]
         parts = urlsplit(endpoint)
-        host = parts.hostname or ""
-        if ":" in host:
-            host = f"[{host}]"
         # Clients leave the scheme's own port out of the Host header, which is signed.
-        port = parts.port
-        self._host = host if port is None or port == _DEFAULT_PORTS.get(parts.scheme) else f"{host}:{port}"
+        self._host = parts.netloc.lower().removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ""))
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._credential = _quote(f"{access_key}/")
         self._secret_key = secret_key
@@ -62,29 +57,14 @@ class Presigner:
         :param headers: sent by the client with exactly these values, or the storage answers 403; names in lower case.
         :param at: Unix time of the signature; now by default.
         """
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-        day = stamp[:8]
-        scope = f"{day}/{self._region}/s3/aws4_request"
         signed = sorted([("host", self._host), *(headers or {}).items()])
         names = ";".join([name for name, _ in signed])
-        pairs = [
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256",
-            f"X-Amz-Credential={self._credential}{_quote(scope)}",
-            f"X-Amz-Date={stamp}",
-            f"X-Amz-Expires={max(1, min(MAX_EXPIRES, expires))}",
-            f"X-Amz-SignedHeaders={_quote(names)}",
-        ]
-        pairs += self._token_pair
-        if query or self._token_pair:
-            # Sorted by encoded name; the values after it do not matter, since no name is there twice.
-            pairs += [f"{_quote(name)}={_quote(value)}" for name, value in (query or {}).items()]
-            pairs.sort()
-        canonical_query = "&".join(pairs)
-        path = f"/{bucket}/{quote(key, safe='/~')}"
+        path, pairs, sign = self._begin(bucket, key, expires, names, at)
+        # Sorted by encoded name; the values after it do not matter, since no name is there twice.
+        pairs += [f"{_quote(name)}={_quote(value)}" for name, value in (query or {}).items()]
+        canonical_query = "&".join(sorted(pairs))
         canonical_headers = "".join([f"{name}:{value}\n" for name, value in signed])
-        request = f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\nUNSIGNED-PAYLOAD"
-        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        signature = self._signer(day)(to_sign.encode())
+        signature = sign(f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\nUNSIGNED-PAYLOAD")
         return f"{self._base}{path}?{canonical_query}&X-Amz-Signature={signature}"
 
     def presign_parts(
@@ -95,30 +75,15 @@ class Presigner:
 
         :param parts: number and exact bytes of each.
         """
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-        day = stamp[:8]
-        scope = f"{day}/{self._region}/s3/aws4_request"
-        pairs = [
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256",
-            f"X-Amz-Credential={self._credential}{_quote(scope)}",
-            f"X-Amz-Date={stamp}",
-            f"X-Amz-Expires={max(1, min(MAX_EXPIRES, expires))}",
-            "X-Amz-SignedHeaders=content-length%3Bhost",
-            *self._token_pair,
-        ]
+        path, pairs, sign = self._begin(bucket, key, expires, "content-length;host", at)
         # In the order that the signature wants: capitals come first.
         head = "&".join(sorted(pairs)) + "&partNumber="
         tail = f"&uploadId={_quote(upload)}"
-        path = f"/{bucket}/{quote(key, safe='/~')}"
         before, after = f"PUT\n{path}\n{head}", f"\nhost:{self._host}\n\ncontent-length;host\nUNSIGNED-PAYLOAD"
-        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n"
-        sign = self._signer(day)
         base = f"{self._base}{path}?{head}"
         urls = []
         for number, length in parts:
-            request = f"{before}{number}{tail}\ncontent-length:{length}{after}"
-            digest = hashlib.sha256(request.encode()).hexdigest()
-            signature = sign(f"{to_sign}{digest}".encode())
+            signature = sign(f"{before}{number}{tail}\ncontent-length:{length}{after}")
             urls.append(f"{base}{number}{tail}&X-Amz-Signature={signature}")
         return urls
 
@@ -127,21 +92,35 @@ class Presigner:
         pairs = "&".join([f"{_quote(name)}={_quote(value)}" for name, value in query.items()])
         return f"{self._base}/{bucket}/{quote(key, safe='/~')}" + (f"?{pairs}" if pairs else "")
 
-    def _signer(self, day: str) -> Callable[[bytes], str]:
-        """A function that signs under the key of a day, `YYYYMMDD` (UTC): HMAC-SHA256, hex."""
+    def _begin(
+        self, bucket: str, key: str, expires: int, signed_headers: str, at: float | None
+    ) -> tuple[str, list[str], Callable[[str], str]]:
+        """What all URLs of one moment share: the path, the query's pairs, and a function that signs a canonical request."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+        day = stamp[:8]
+        scope = f"{day}/{self._region}/s3/aws4_request"
+        pairs = [
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256",
+            f"X-Amz-Credential={self._credential}{_quote(scope)}",
+            f"X-Amz-Date={stamp}",
+            f"X-Amz-Expires={max(1, min(MAX_EXPIRES, expires))}",
+            f"X-Amz-SignedHeaders={_quote(signed_headers)}",
+            *self._token_pair,
+        ]
         known = self._of_day
         if known is None or known[0] != day:
-            key = f"AWS4{self._secret_key}".encode()
+            derived = f"AWS4{self._secret_key}".encode()
             for step in (day, self._region, "s3", "aws4_request"):
-                key = hmac.digest(key, step.encode(), "sha256")
+                derived = hmac.digest(derived, step.encode(), "sha256")
             # Threads may both derive it; they agree.
-            known = self._of_day = (day, hmac.new(key, digestmod="sha256"))
+            known = self._of_day = (day, hmac.new(derived, digestmod="sha256"))
         keyed = known[1]
 
-        def sign(message: bytes) -> str:
+        def sign(request: str) -> str:
             # A copy, so that the key is hashed once a day and not once a URL.
             signature = keyed.copy()
-            signature.update(message)
+            digest = hashlib.sha256(request.encode()).hexdigest()
+            signature.update(f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}".encode())
             return signature.hexdigest()
 
-        return sign
+        return f"/{bucket}/{quote(key, safe='/~')}", pairs, sign

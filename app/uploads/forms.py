@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from typing import Protocol
+from dataclasses import dataclass
 
 from app.auth.sealing import FormTicket, Sealer
 from app.auth.tokens import Identity
 from app.core import wire
-from app.core.errors import ArgsError, InternalError, NoPermissionError
+from app.core.errors import ArgsError, InternalError
 from app.core.model import ObjectInfo, Record
 from app.core.names import check_name, object_url
-from app.uploads.lifecycle import UploadLimiter, check_texts
+from app.uploads.lifecycle import ContentRecords, UploadStore, check_owner, check_texts, record_content
+from app.uploads.limits import Limits
 from app.uploads.parts import MAX_PART_SIZE
 
 #: Seconds that a form works; admins may ask for other times, as in those versions.
@@ -23,23 +24,7 @@ MAX_EXPIRE = 7 * 86400
 MAX_SIZE = MAX_PART_SIZE
 
 
-class FormStore(Protocol):
-    """A node that takes forms."""
-
-    id: str
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def copy(self, source: str, target: str, etag: str) -> None: ...
-    def remove(self, key: str) -> None: ...
-    def sign_form(self, key: str, size: int, content_type: str, expires: int) -> tuple[str, dict[str, str]]: ...
-
-
-class RecordKeeper(Protocol):
-    """Keeps records."""
-
-    def put(self, record: Record) -> None: ...
-
-
+@dataclass
 class Forms:
     """Form uploads to one node.
 
@@ -47,14 +32,12 @@ class Forms:
     change any more.
     """
 
-    def __init__(
-        self, node: FormStore, records: RecordKeeper, sealer: Sealer, api_url: str, limits: UploadLimiter | None
-    ) -> None:
-        self._limits = limits
-        self._node = node
-        self._records = records
-        self._sealer = sealer
-        self._api_url = api_url
+    node: UploadStore
+    records: ContentRecords
+    sealer: Sealer
+    #: What returned URLs begin with.
+    api_url: str
+    limits: Limits | None
 
     def initiate(self, identity: Identity, request: wire.InitiateFormDataRequest) -> wire.InitiatedForm:
         """Sign a form for one file of the size declared.
@@ -69,23 +52,23 @@ class Forms:
             raise ArgsError("size must be greater than 0")
         if size > MAX_SIZE:
             raise ArgsError(f"size must be at most {MAX_SIZE} bytes: a form is one POST; use multipart uploads")
-        if self._limits is not None:
-            self._limits.begin(identity.user, size)
+        if self.limits is not None:
+            self.limits.begin(identity.user, size)
         seconds = EXPIRE
         if identity.is_admin and request.millisecond:
             seconds = max(1, min(MAX_EXPIRE, request.millisecond // 1000))
         ticket = FormTicket(
             user=identity.user,
-            node=self._node.id,
+            node=self.node.id,
             form=secrets.token_hex(16),
             name=name,
             size=size,
             content_type=content_type,
             expires=int(time.time()) + seconds,
         )
-        url, fields = self._node.sign_form(_posted_key(ticket), size, content_type, seconds)
+        url, fields = self.node.sign_form(_posted_key(ticket), size, content_type, seconds)
         return wire.InitiatedForm(
-            id=self._sealer.seal_form(ticket),
+            id=self.sealer.seal_form(ticket),
             url=url,
             file="file",
             header=None,
@@ -100,37 +83,23 @@ class Forms:
         :raises InternalError: nothing was posted.
         :raises NoPermissionError: another user's form.
         """
-        if identity.user != ticket.user:
-            raise NoPermissionError("the upload was begun by another user")
-        kept = self._node.stat(_kept_key(ticket))
-        if kept is None:
-            kept = self._keep(ticket)
-        self._records.put(
-            Record(
-                name=ticket.name,
-                user=ticket.user,
-                node=ticket.node,
-                key=_kept_key(ticket),
-                # The hash of an upload in one part, so that the same content is known whichever way it comes.
-                hash=hashlib.md5(kept.etag.encode()).hexdigest(),  # noqa: S324 (the wire format's)
-                etag=kept.etag,
-                size=kept.size,
-                content_type=ticket.content_type,
-                cause="",
-                create_time=int(time.time() * 1000),
-            )
-        )
-        return wire.Completed(url=object_url(api_url or self._api_url, ticket.name))
+        check_owner(identity, ticket)
+        kept = self.node.stat(_kept_key(ticket)) or self._keep(ticket)
+        # The hash of an upload in one part, so that the same content is known whichever way it comes.
+        content_hash = hashlib.md5(kept.etag.encode()).hexdigest()  # noqa: S324 (the wire format's)
+        content = Record("", "", ticket.node, _kept_key(ticket), content_hash, kept.etag, kept.size, "", "", 0)
+        record_content(self.records, content, ticket.name, ticket.user, ticket.content_type, "")
+        return wire.Completed(url=object_url(api_url or self.api_url, ticket.name))
 
     def _keep(self, ticket: FormTicket) -> ObjectInfo:
-        posted = self._node.stat(_posted_key(ticket))
+        posted = self.node.stat(_posted_key(ticket))
         if posted is None:
             raise InternalError("The specified key does not exist: the form was not sent, or its file was refused")
         if posted.size != ticket.size:
-            self._node.remove(_posted_key(ticket))
+            self.node.remove(_posted_key(ticket))
             raise InternalError(f"file size mismatch: {posted.size} bytes where {ticket.size} were declared")
-        self._node.copy(_posted_key(ticket), _kept_key(ticket), posted.etag)
-        self._node.remove(_posted_key(ticket))
+        self.node.copy(_posted_key(ticket), _kept_key(ticket), posted.etag)
+        self.node.remove(_posted_key(ticket))
         return posted
 
 

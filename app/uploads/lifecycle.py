@@ -5,17 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
-from app.auth.sealing import Sealer, Ticket
+from app.auth.sealing import FormTicket, Sealer, Ticket
 from app.auth.tokens import Identity
 from app.core import wire
 from app.core.errors import ArgsError, InternalError, NetworkError, NoPermissionError
 from app.core.model import InvalidParts, NoSuchUpload, ObjectInfo, PartInfo, Record
 from app.core.names import check_name, object_url
 from app.uploads import parts
+from app.uploads.limits import Limits
 
 #: Characters; content types go into signed URLs, `cause` is kept for v3.4.0's sake.
 MAX_CONTENT_TYPE = 256
@@ -28,13 +30,18 @@ class UploadStore(Protocol):
     id: str
     write_once: bool
 
+    @property
+    def ready(self) -> bool: ...
+
     def stat(self, key: str) -> ObjectInfo | None: ...
+    def copy(self, source: str, target: str, etag: str) -> None: ...
     def remove(self, key: str) -> None: ...
     def create_upload(self, key: str) -> str: ...
     def list_parts(self, key: str, upload: str) -> list[PartInfo]: ...
     def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
     def sign_parts(self, key: str, upload: str, parts: Iterable[tuple[int, int]], expires: int) -> list[str]: ...
     def sign_put(self, key: str, length: int, expires: int) -> tuple[str, dict[str, str]]: ...
+    def sign_form(self, key: str, size: int, content_type: str, expires: int) -> tuple[str, dict[str, str]]: ...
 
 
 class ContentRecords(Protocol):
@@ -42,21 +49,6 @@ class ContentRecords(Protocol):
 
     def find(self, content_hash: str) -> list[Record]: ...
     def put(self, record: Record) -> None: ...
-
-
-class ObjectFinder(Protocol):
-    """A node that another instance serves, and that can say what it holds."""
-
-    @property
-    def ready(self) -> bool: ...
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-
-
-class UploadLimiter(Protocol):
-    """Counts what a user begins, and refuses what is over a limit."""
-
-    def begin(self, user: str, size: int) -> None: ...
 
 
 def hash_key(content_hash: str) -> str:
@@ -69,38 +61,25 @@ def once_key(content_hash: str) -> str:
     return f"openim/data/once/{content_hash}_{secrets.token_hex(8)}"
 
 
+@dataclass
 class Uploads:
-    """Uploads to one node.
+    """Uploads to one node."""
 
-    :param api_url: what returned URLs begin with.
-    :param expire: seconds that an unfinished upload lives.
-    :param others: other nodes that this instance holds keys for; known content on them is not sent again.
-    :param drained: nodes whose objects are on their way elsewhere: nothing new is recorded there.
-    :param limits: of what one user may begin.
-    :param legacy: look for content at v3.4.0's place too, which costs every new upload a call.
-    """
-
-    def __init__(
-        self,
-        node: UploadStore,
-        records: ContentRecords,
-        sealer: Sealer,
-        api_url: str,
-        expire: int,
-        legacy: bool = False,
-        limits: UploadLimiter | None = None,
-        others: Mapping[str, ObjectFinder] | None = None,
-        drained: frozenset[str] = frozenset(),
-    ) -> None:
-        self._drained = drained
-        self._legacy = legacy
-        self._limits = limits
-        self._others = others or {}
-        self._node = node
-        self._records = records
-        self._sealer = sealer
-        self._api_url = api_url
-        self._expire = expire
+    node: UploadStore
+    records: ContentRecords
+    sealer: Sealer
+    #: What returned URLs begin with.
+    api_url: str
+    #: Seconds that an unfinished upload lives.
+    expire: int
+    #: Look for content at v3.4.0's place too, which costs every new upload a call.
+    legacy: bool = False
+    #: Of what one user may begin.
+    limits: Limits | None = None
+    #: Other nodes that this instance holds keys for; known content on them is not sent again.
+    others: Mapping[str, UploadStore] = field(default_factory=dict)
+    #: Nodes whose objects are on their way elsewhere: nothing new is recorded there.
+    drained: frozenset[str] = frozenset()
 
     def initiate(self, identity: Identity, request: wire.InitiateRequest, api_url: str | None = None) -> wire.Initiated:
         """Answer the URL of content that exists already, else begin an upload and sign its first `maxParts` parts.
@@ -108,8 +87,7 @@ class Uploads:
         :raises ArgsError, NoPermissionError: the name.
         :raises InternalError: size, hash or maxParts, by v3.4.0's number and words.
         """
-        name, content_type, cause = _texts(request)
-        check_name(name, identity.user, identity.is_admin)
+        name, content_type, cause = _texts(identity, request)
         size = request.size or 0
         if size < 0:
             raise InternalError("invalid size")
@@ -117,13 +95,13 @@ class Uploads:
         size_of_part = parts.agreed_part_size(size, request.part_size)
         ticket = Ticket(
             user=identity.user,
-            node=self._node.id,
+            node=self.node.id,
             key=hash_key(content_hash),
             s3_upload="",
             hash=content_hash,
             size=size,
             part_size=size_of_part,
-            expires=int(time.time()) + self._expire,
+            expires=int(time.time()) + self.expire,
         )
         requested = request.max_parts or 0
         if requested > ticket.parts:
@@ -131,22 +109,21 @@ class Uploads:
 
         existing = self._find_content(ticket)
         if existing is not None:
-            ticket = msgspec.structs.replace(ticket, node=existing.node)
-            self._record(ticket, existing.key, existing.etag, name, identity.user, content_type, cause)
-            return wire.Initiated(url=object_url(api_url or self._api_url, name), upload=None)
+            record_content(self.records, existing, name, identity.user, content_type, cause)
+            return wire.Initiated(url=object_url(api_url or self.api_url, name), upload=None)
 
-        if self._limits is not None:
-            self._limits.begin(identity.user, size)
-        if ticket.parts == 1 and self._node.write_once:
+        if self.limits is not None:
+            self.limits.begin(identity.user, size)
+        if ticket.parts == 1 and self.node.write_once:
             # No call to the storage at all: the PUT itself creates the object, and completing checks it.
             ticket = msgspec.structs.replace(ticket, key=once_key(content_hash))
         else:
-            ticket = msgspec.structs.replace(ticket, s3_upload=self._node.create_upload(ticket.key))
+            ticket = msgspec.structs.replace(ticket, s3_upload=self.node.create_upload(ticket.key))
         if requested < 0 or ticket.parts == 1:
             # v3.4.0 signs the one part of a small file whatever maxParts says.
             requested = ticket.parts
         upload = wire.Upload(
-            upload_id=self._sealer.seal(ticket),
+            upload_id=self.sealer.seal(ticket),
             part_size=size_of_part,
             sign=self._sign(ticket, range(1, requested + 1)),
             expire_time=ticket.expires * 1000,
@@ -158,7 +135,7 @@ class Uploads:
 
         :raises ArgsError: a number outside 1..n, or over 10,000 of them.
         """
-        _check_owner(identity, ticket)
+        check_owner(identity, ticket)
         if len(numbers) > parts.MAX_PARTS:
             raise ArgsError(f"partNumbers: {len(numbers)} are over the {parts.MAX_PARTS} that an upload can have")
         for number in numbers:
@@ -176,13 +153,12 @@ class Uploads:
         :raises InternalError: part hashes that do not fit the upload, parts missing, or the upload gone.
         :raises ArgsError: the one part of a small file holds other content.
         """
-        name, content_type, cause = _texts(request)
-        check_name(name, identity.user, identity.is_admin)
-        _check_owner(identity, ticket)
+        name, content_type, cause = _texts(identity, request)
+        check_owner(identity, ticket)
         hashes = parts.check_hashes(ticket, request.parts)
         etag = self._join(ticket, hashes) if ticket.s3_upload else self._check_put(ticket, hashes[0])
-        self._record(ticket, ticket.key, etag, name, ticket.user, content_type, cause)
-        return wire.Completed(url=object_url(api_url or self._api_url, name))
+        record_content(self.records, _object(ticket, etag), name, ticket.user, content_type, cause)
+        return wire.Completed(url=object_url(api_url or self.api_url, name))
 
     def _join(self, ticket: Ticket, hashes: list[str]) -> str:
         """Complete a multipart upload; the ETag of its object."""
@@ -190,14 +166,14 @@ class Uploads:
         try:
             if ticket.parts > 1:
                 # A signed length holds each part to its size already; here a lost part gets a name.
-                parts.check_uploaded(ticket, hashes, self._node.list_parts(ticket.key, ticket.s3_upload))
-            self._node.complete_upload(ticket.key, ticket.s3_upload, hashes)
+                parts.check_uploaded(ticket, hashes, self.node.list_parts(ticket.key, ticket.s3_upload))
+            self.node.complete_upload(ticket.key, ticket.s3_upload, hashes)
         except InvalidParts as e:
-            parts.check_uploaded(ticket, hashes, self._node.list_parts(ticket.key, ticket.s3_upload))
+            parts.check_uploaded(ticket, hashes, self.node.list_parts(ticket.key, ticket.s3_upload))
             raise InternalError(str(e)) from None
         except NoSuchUpload:
             # Completed before, by this very request whose answer was lost, or by another upload of the same content?
-            found = self._node.stat(ticket.key)
+            found = self.node.stat(ticket.key)
             # v3.4.0 puts small files in one piece, which gives them a plain MD5.
             if found is None or found.size != ticket.size or found.etag not in (etag, *hashes[:1]):
                 raise InternalError(
@@ -209,12 +185,12 @@ class Uploads:
 
     def _check_put(self, ticket: Ticket, content_hash: str) -> str:
         """Check what a write-once PUT created, and remove it where it is not what was declared; its ETag."""
-        found = self._node.stat(ticket.key)
+        found = self.node.stat(ticket.key)
         if found is None:
             raise InternalError("The specified key does not exist: part 1 of 1 was not uploaded")
         if found.etag != content_hash or found.size != ticket.size:
             # Without this the right content could not follow: the key takes one PUT.
-            self._node.remove(ticket.key)
+            self.node.remove(ticket.key)
             raise ArgsError(
                 f"md5 mismatching {found.etag} != {content_hash}: part 1 holds other content, of {found.size} bytes "
                 f"where {ticket.size} were declared; upload it again"
@@ -226,65 +202,55 @@ class Uploads:
 
         On the own node, else on another that answers: forwarding a picture across nodes moves no byte.
         """
-        found_records = [r for r in self._records.find(ticket.hash) if r.size == ticket.size]
-        records = [r for r in found_records if r.node not in self._drained]
-        for record in sorted(records, key=lambda r: r.node != ticket.node):
-            if record.node == ticket.node:
-                found = self._node.stat(record.key)
-            else:
-                other = self._others.get(record.node)
-                if other is None or not other.ready:
-                    continue
-                try:
-                    found = other.stat(record.key)
-                except (NetworkError, InternalError):
-                    continue
-            if found is not None and found.size == record.size and found.etag == record.etag:
-                return record
+        known = [r for r in self.records.find(ticket.hash) if r.size == ticket.size]
+        if self.legacy and not known:
+            # Where v3.4.0 put it, which only its own completion writes to.
+            found = self.node.stat(ticket.key)
+            return _object(ticket, found.etag) if found is not None and found.size == ticket.size else None
+        for record in sorted(known, key=lambda r: r.node != ticket.node):
+            own = record.node == ticket.node
+            node = self.node if own else self.others.get(record.node)
+            if record.node in self.drained or node is None or not (own or node.ready):
+                continue
+            try:
+                found = node.stat(record.key)
+            except (NetworkError, InternalError):
+                if own:
+                    raise
+                continue
             # One is enough: the others most likely name the same object.
-            break
-        return self._find_v340_content(ticket) if self._legacy and not found_records else None
-
-    def _find_v340_content(self, ticket: Ticket) -> Record | None:
-        """The same content where v3.4.0 put it, which only its own completion writes to."""
-        key = hash_key(ticket.hash)
-        found = self._node.stat(key)
-        if found is None or found.size != ticket.size:
-            return None
-        return Record("", "", ticket.node, key, ticket.hash, found.etag, found.size, "", "", 0)
+            return record if found is not None and (found.size, found.etag) == (record.size, record.etag) else None
+        return None
 
     def _sign(self, ticket: Ticket, numbers: list[int] | range) -> wire.Sign:
         # In whole seconds from now, and never beyond the upload's own end.
         expires = ticket.expires - int(time.time())
         if not ticket.s3_upload:
-            url, headers = self._node.sign_put(ticket.key, ticket.size, expires)
+            url, headers = self.node.sign_put(ticket.key, ticket.size, expires)
             header = [wire.KeyValues(key=key, values=[value]) for key, value in headers.items()]
             return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url, header=header) for n in numbers])
-        urls = self._node.sign_parts(ticket.key, ticket.s3_upload, ((n, ticket.part_length(n)) for n in numbers), expires)
+        urls = self.node.sign_parts(ticket.key, ticket.s3_upload, ((n, ticket.part_length(n)) for n in numbers), expires)
         return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url) for n, url in zip(numbers, urls, strict=True)])
 
-    def _record(self, ticket: Ticket, key: str, etag: str, name: str, user: str, content_type: str, cause: str) -> None:
-        self._records.put(
-            Record(
-                name=name,
-                user=user,
-                node=ticket.node,
-                key=key,
-                hash=ticket.hash,
-                etag=etag,
-                size=ticket.size,
-                content_type=content_type,
-                cause=cause,
-                create_time=int(time.time() * 1000),
-            )
-        )
+
+def record_content(records: ContentRecords, content: Record, name: str, user: str, content_type: str, cause: str) -> None:
+    """Let a name mean an object."""
+    now = int(time.time() * 1000)
+    named = msgspec.structs.replace(content, name=name, user=user, content_type=content_type, cause=cause, create_time=now)
+    records.put(named)
 
 
-def _texts(request: wire.InitiateRequest | wire.CompleteRequest) -> tuple[str, str, str]:
-    """Name, content type and cause; the latter two within bounds."""
-    content_type, cause = request.content_type or "", request.cause or ""
+def _object(ticket: Ticket, etag: str) -> Record:
+    """The content of an upload, without a name yet."""
+    return Record("", "", ticket.node, ticket.key, ticket.hash, etag, ticket.size, "", "", 0)
+
+
+def _texts(identity: Identity, request: wire.InitiateRequest | wire.CompleteRequest) -> tuple[str, str, str]:
+    """Name, content type and cause, within bounds. Raises as `check_texts` and `check_name`."""
+    name, content_type, cause = request.name or "", request.content_type or "", request.cause or ""
     check_texts(content_type, cause)
-    return request.name or "", content_type, cause
+    check_name(name, identity.user, identity.is_admin)
+    return name, content_type, cause
 
 
 def check_texts(content_type: str, cause: str) -> None:
@@ -300,6 +266,6 @@ def check_texts(content_type: str, cause: str) -> None:
         raise ArgsError(f"cause is longer than {MAX_CAUSE} characters")
 
 
-def _check_owner(identity: Identity, ticket: Ticket) -> None:
+def check_owner(identity: Identity, ticket: Ticket | FormTicket) -> None:
     if identity.user != ticket.user:
         raise NoPermissionError("the upload was begun by another user")

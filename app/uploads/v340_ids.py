@@ -10,14 +10,15 @@ import base64
 import binascii
 import time
 from collections.abc import Mapping
-from typing import Annotated, Protocol
+from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 from app.auth.sealing import Ticket
 from app.core.errors import InternalError
-from app.core.model import NoSuchUpload, ObjectInfo, PartInfo
-from app.uploads.lifecycle import hash_key
+from app.core.model import NoSuchUpload
+from app.uploads.lifecycle import UploadStore, hash_key
 from app.uploads.parts import part_size
 
 #: v3.4.0's type of a multipart upload; 2 is a presigned PUT to a temporary object, whose key the ID names freely.
@@ -34,21 +35,11 @@ class _LegacyID(msgspec.Struct):
     hash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] = msgspec.field(name="e", default="")
 
 
-class PartLister(Protocol):
-    """A node that can say whether it holds an upload, or what became of it."""
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def list_parts(self, key: str, upload: str) -> list[PartInfo]: ...
-
-
+@dataclass
 class LegacyIDs:
-    """
-    :param node: the node that v3.4.0 used; None asks each of `nodes`.
-    """
-
-    def __init__(self, node: str | None, nodes: Mapping[str, PartLister]) -> None:
-        self._node = node
-        self._nodes = nodes
+    #: The node that v3.4.0 used; None asks each of `nodes`.
+    node: str | None
+    nodes: Mapping[str, UploadStore]
 
     def open(self, upload_id: str, user: str) -> Ticket | None:
         """The upload that an ID of v3.4.0 stands for; None where it is none of v3.4.0's.
@@ -68,7 +59,7 @@ class LegacyIDs:
             raise InternalError("invalid multipart upload id: v3.4.0 makes none for a file of one part")
         return Ticket(
             user=user,
-            node=self._node if self._node is not None else self._locate(found),
+            node=self.node if self.node is not None else self._locate(found),
             key=found.key,
             s3_upload=found.s3_upload,
             hash=found.hash,
@@ -78,7 +69,7 @@ class LegacyIDs:
         )
 
     def _locate(self, found: _LegacyID) -> str:
-        for node_id, node in self._nodes.items():
+        for node_id, node in self.nodes.items():
             try:
                 node.list_parts(found.key, found.s3_upload)
             except NoSuchUpload:

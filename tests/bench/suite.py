@@ -34,7 +34,6 @@ from app.config.load import load as load_config
 from app.config.models import Node as NodeConfig
 from app.core.model import Record
 from app.operations.migrate import Migration
-from app.records.bulk import BulkRecords
 from app.records.store import Records
 from app.storage.node import Node
 from app.storage.signing import Presigner
@@ -470,7 +469,7 @@ class Bench:
                 self.loadgen.run(stack, api, "-size", str(size), "-n", str(count), "-c", "8")
                 configs = load_config(str(stack.config)).nodes
                 nodes = {n: Node(configs[n]) for n in ("m1", "m2")}
-                records = BulkRecords(f"sqlite:///{stack.folder}/data/records.db")
+                records = Records(f"sqlite:///{stack.folder}/data/records.db")
                 keys = [r.key for r in records.page("", 10_000, "m1") if r.size == size]
                 plain, moved = [_pipe(configs, keys, size)], []
                 for _ in range(self.repeats):
@@ -534,7 +533,7 @@ class _Browser:
 class _Only:
     """The records of one size."""
 
-    def __init__(self, records: BulkRecords, size: int) -> None:
+    def __init__(self, records: Records, size: int) -> None:
         self._records, self._size = records, size
         self.old_page, self.absent = records.old_page, records.absent
         self.add, self.move = records.add, records.move

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import requests
 
-from app.records.bulk import BulkRecords
 from app.records.store import Records
 from app.records.v340_table import LegacyTable
 from tests.databases import MariaDB, Redis
@@ -212,7 +211,7 @@ def test_keys_that_old_rows_name(mariadb: MariaDB) -> None:
     """`expire` keeps their objects."""
     url = mariadb.create("named_keys")
     mariadb.execute("INSERT INTO object (name, `key`, size) VALUES ('u1/a', 'k1', 1), ('u1/b', 'k2', 1)", (), "named_keys")
-    records = BulkRecords(url, LegacyTable("m1"))
+    records = Records(url, LegacyTable("m1"))
     assert records.old_names(["k1", "k3"]) == {"k1"}
     assert records.old_names([]) == set()
     # Longer than its key can be: in no row, and no question to the database.

@@ -41,6 +41,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("observability",),
     "sqlalchemy": ("records",),
     "redis": ("auth.redis_store",),
+    "cachetools": ("records.cache", "auth.tokens", "uploads.limits", "downloads.pictures"),
     "jwt": ("auth.tokens",),
     "itsdangerous": ("auth.sealing",),
     "yaml": ("config",),

@@ -16,7 +16,7 @@ from PIL import Image
 from app.core.errors import DataError
 from app.core.model import ObjectInfo, Record
 from app.downloads import pictures
-from app.downloads.decoder import describe, make
+from app.downloads.decoder import make
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.pictures import Pictures
 from app.downloads.thumbnail_format import (
@@ -304,13 +304,13 @@ def test_an_animation_of_10_000_frames_is_shown_still() -> None:
 
 def test_what_v3_4_0_made_is_looked_for_first(small: Image.Image) -> None:
     data = encoded(small, "PNG")
-    assert describe(data, ThumbnailSpec(100, 100, "png")) == Outcome(CHECK, "image_w100_h100.png", "image/png")
+    assert make(data, ThumbnailSpec(100, 100, "png"), checked=False) == Outcome(CHECK, "image_w100_h100.png", "image/png")
     # Of its own making where ours is better: upright, in the source's format.
     exif = Image.Exif()
     exif[274] = 6
     turned = encoded(small, "JPEG", exif=exif)
-    assert describe(turned, ThumbnailSpec(100, 100, "png")).name == "direct_w100_h100.png"
-    assert describe(data, BOX).name == "direct_w100_h100"
+    assert make(turned, ThumbnailSpec(100, 100, "png"), checked=False).name == "direct_w100_h100.png"
+    assert make(data, BOX, checked=False).name == "direct_w100_h100"
 
 
 # The process
@@ -358,8 +358,7 @@ def test_a_look_that_fails_leaves_no_half_exchange(helper: ThumbnailHelper, smal
 def test_a_process_that_dies_is_replaced(helper: ThumbnailHelper, small: Image.Image) -> None:
     data = encoded(small, "PNG")
     assert helper.make(data, BOX, lambda _: False, soon()) is not None
-    process = helper._process
-    assert process is not None
+    process = helper._running().process
     process.kill()
     process.wait()
     made = helper.make(data, BOX, lambda _: False, soon())
@@ -374,7 +373,7 @@ def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, small
     monkeypatch.setattr("app.downloads.decoder_process.TIMEOUT", 0.5)
     helper = ThumbnailHelper()
     try:
-        process = helper._running()
+        process = helper._running().process
         os.kill(process.pid, signal.SIGSTOP)
         made = helper.make(encoded(small, "PNG"), BOX, lambda _: False, soon())
         assert made is not None
@@ -388,7 +387,7 @@ def test_no_secret_goes_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIO_SECRET_KEY", "dummy-secret")
     helper = ThumbnailHelper()
     try:
-        pid = helper._running().pid
+        pid = helper._running().process.pid
         assert b"dummy-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
     finally:
         helper.close()

@@ -12,7 +12,6 @@ import pytest
 
 from app.core.errors import DatabaseError
 from app.core.model import Record
-from app.records.bulk import BulkRecords
 from app.records.cache import RecordCache
 from app.records.store import Records
 
@@ -150,7 +149,7 @@ def test_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_call_is_counted_with_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[tuple[str, str]] = []
     monkeypatch.setattr("app.observability.metrics.records_called", lambda call, result, _: counted.append((call, result)))
-    records = BulkRecords(f"sqlite:///{tmp_path}/records.db")
+    records = Records(f"sqlite:///{tmp_path}/records.db")
     records.put(record("a"))
     records.get("a")
     records.find("h")
