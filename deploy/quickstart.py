@@ -191,14 +191,14 @@ def demonstrate(deployment: Deployment, token: str, run: Path) -> str:
     click.echo(f"uploads through {deployment.public_url}")
     picture, large = run / "request-path.png", run / "several-parts.bin"
     for label, keep in (("cookie", True), ("no-cookie", False)):
-        # Three parts of at most 5 MiB. Other content each time: what a node has already is not sent again.
+        # Three parts. Other content each time, as a node takes none twice, and other names, as nginx caches views.
         large.write_bytes(os.urandom(12_000_000))
         comment = PngInfo()
         comment.add_text("Comment", os.urandom(16).hex())
         Image.open(REPO / "deploy/sample.png").save(picture, pnginfo=comment)
         client = Client(deployment.public_url, token, keep_cookies=keep)
         for file, content_type in ((large, "application/octet-stream"), (picture, "image/png")):
-            url, _ = client.upload(file, f"{USER}/{label}/{file.name}", content_type)
+            url, _ = client.upload(file, f"{USER}/{time.time():.0f}/{label}/{file.name}", content_type)
             if client.download(url) != file.read_bytes():
                 raise UserError(f"{url} does not give back the bytes of {file}")
             via = " ".join(dict.fromkeys(client.cookies_seen))
