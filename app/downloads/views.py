@@ -33,20 +33,18 @@ class ViewSigner(PictureStore, Protocol):
     def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
 
 
-class _AtNode(Exception):
-    """Another instance can answer."""
-
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
-
-
-class ElsewhereError(_AtNode):
+@dataclass(eq=False)
+class ElsewhereError(Exception):
     """This instance holds no keys for the node; an instance of that node can answer."""
 
+    node: str
 
-class NotCreatedError(_AtNode):
+
+@dataclass(eq=False)
+class NotCreatedError(Exception):
     """The thumbnail does not exist yet, and this instance's node is not the object's."""
+
+    node: str
 
 
 class View(msgspec.Struct, frozen=True):

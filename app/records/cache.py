@@ -14,6 +14,8 @@ from app.records.store import Records
 #: Seconds for which a record is served without a read, and when the read fails.
 FRESH = 1.0
 STALE = 300.0
+#: Records: some MiB a worker.
+_MOST = 4_000
 
 
 class RecordCache:
@@ -21,8 +23,8 @@ class RecordCache:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        # Some MiB a worker. No lock: greenlets do not change in the middle of it, and each worker has its own.
-        self._known: TTLCache[str, tuple[Record, float]] = TTLCache(4_000, STALE, timer=time.monotonic)
+        # No lock: greenlets do not change in the middle of it, and each worker has its own.
+        self._known: TTLCache[str, tuple[Record, float]] = TTLCache(_MOST, STALE, timer=time.monotonic)
 
     def get(self, name: str) -> Record | None:
         """

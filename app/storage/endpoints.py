@@ -32,10 +32,6 @@ class Endpoint:
         #: What it said last: None while it answers, else why it does not.
         self.down: str | None = None
 
-    def close(self) -> None:
-        for client in (self.client, self.slow, self.stream, self.probe):
-            client.connections.clear()
-
 
 class ClusterCalls:
     """Calls to a node's bucket, over the first of its endpoints that is not known to be down.
@@ -99,7 +95,8 @@ class ClusterCalls:
     def close(self) -> None:
         """Close kept connections."""
         for endpoint in self.endpoints:
-            endpoint.close()
+            for client in (endpoint.client, endpoint.slow, endpoint.stream, endpoint.probe):
+                client.connections.clear()
 
     def _answered(self, endpoint: Endpoint) -> None:
         self.mark(endpoint, None)
