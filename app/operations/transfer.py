@@ -103,7 +103,9 @@ def md5_of(node: Node, key: str, info: ObjectInfo, limiter: Limiter) -> str:
     """MD5 of an object's whole content, hex, by reading it. Raises as `copy_object`."""
     digest = hashlib.md5(usedforsecurity=False)
     with node.reading(key, info.etag, 0, info.size) as stream:
-        while block := stream.read(_BLOCK):
+        left = info.size
+        while block := stream.read(min(_BLOCK, left)):
+            left -= len(block)
             limiter.take(len(block))
             digest.update(block)
     return digest.hexdigest()
