@@ -6,31 +6,37 @@ from flask import Flask, Response, request
 
 from app.api.services import Services
 
+_COMMON = (
+    (
+        "Access-Control-Expose-Headers",
+        "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers,"
+        "Cache-Control,Content-Language,Content-Type,Expires,Last-Modified,Pragma,FooBar",
+    ),
+    ("Access-Control-Max-Age", "172800"),
+    ("X-Content-Type-Options", "nosniff"),
+)
 #: As v3.4.0 sends them with every answer, errors included.
-_OPEN = {
-    "Access-Control-Allow-Credentials": "false",
-    "Access-Control-Allow-Headers": "*",
-    "Access-Control-Allow-Methods": "*",
-    "Access-Control-Allow-Origin": "*",
-}
+_OPEN = (
+    ("Access-Control-Allow-Credentials", "false"),
+    ("Access-Control-Allow-Headers", "*"),
+    ("Access-Control-Allow-Methods", "*"),
+    ("Access-Control-Allow-Origin", "*"),
+    *_COMMON,
+)
 #: To an origin that the deployment lists. With credentials `*` means itself (Fetch standard), so that names are needed.
-_WITH_CREDENTIALS = {
-    "Access-Control-Allow-Credentials": "true",
-    "Access-Control-Allow-Headers": "token, operationID, Content-Type, X-Request-Api",
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
-}
-_COMMON = {
-    "Access-Control-Expose-Headers": "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers,"
-    "Cache-Control,Content-Language,Content-Type,Expires,Last-Modified,Pragma,FooBar",
-    "Access-Control-Max-Age": "172800",
-    "X-Content-Type-Options": "nosniff",
-}
+_WITH_CREDENTIALS = (
+    ("Access-Control-Allow-Credentials", "true"),
+    ("Access-Control-Allow-Headers", "token, operationID, Content-Type, X-Request-Api"),
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
+    ("Vary", "Origin"),
+    *_COMMON,
+)
 #: Pages for operators: not for other origins' scripts, since who sees these may be let in by address alone.
 PRIVATE_PATHS = ("/status", "/metrics")
 
 
 def register(app: Flask, services: Services) -> None:
-    origins = services.deployment.cors_origins
+    origins, instance_id = services.deployment.cors_origins, services.instance.id
 
     @app.before_request
     def answer_preflight() -> Response | None:
@@ -45,12 +51,10 @@ def register(app: Flask, services: Services) -> None:
             return response
         origin = request.headers.get("Origin")
         if origin in origins:
-            response.headers.update({**_WITH_CREDENTIALS, "Access-Control-Allow-Origin": origin})
-            response.headers.add("Vary", "Origin")
+            response.headers.extend((*_WITH_CREDENTIALS, ("Access-Control-Allow-Origin", origin)))
         else:
-            response.headers.update(_OPEN)
-        response.headers.update(_COMMON)
+            response.headers.extend(_OPEN)
         if request.method == "POST":
             # Who answered, for people with curl. Not on views, which caches give to everyone.
-            response.headers["X-OpenIM-Direct-Instance"] = services.instance.id
+            response.headers.add("X-OpenIM-Direct-Instance", instance_id)
         return response

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 from flask import Flask, Response, g, request
 
@@ -19,13 +18,20 @@ _MAX_PATH = 300
 
 def register(app: Flask, services: Services) -> None:
     """Registers first of all, so that the hooks below see what the others do."""
+    instance, node = services.instance.id, services.instance.node
+    instances, cookie_name = frozenset(services.deployment.instances), services.deployment.cookie.name
 
     @app.before_request
     def begin() -> None:
+        headers = request.headers
+        sender = services.sealer.forwarded_by(headers.get(MARK_HEADER))
+        cookie = request.cookies.get(cookie_name) if "Cookie" in headers else None
+        path = request.path
+        prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else headers.get(PREFIX_HEADER)
         g.started = time.perf_counter()
-        g.trail = trail.begin(request.headers.get("operationID", ""))
-        g.forwarded_by = services.sealer.forwarded_by(request.headers.get(MARK_HEADER))
-        g.pin = _pin(services)
+        g.trail = trail.begin(headers.get("operationID", ""))
+        g.forwarded_by = sender
+        g.pin = pinning.pin(instance, cookie, cookie in instances, "token" in headers, prefix, sender is not None)
         g.status = 500
         metrics.count("requests_in_flight")
 
@@ -33,17 +39,34 @@ def register(app: Flask, services: Services) -> None:
     def add_pin(response: Response) -> Response:
         g.status = response.status_code
         if request.method == "POST":
-            response.headers["X-OpenIM-Direct-Pin"] = g.pin
+            response.headers.add("X-OpenIM-Direct-Pin", g.pin)
         return response
 
     @app.teardown_request
     def end(_: BaseException | None) -> None:
         seconds = time.perf_counter() - g.started
         trail.end()
-        route = route_name()
-        metrics.request_ended(route, g.trail.code, g.pin, seconds)
-        if request_log.requests.isEnabledFor(logging.INFO) and route not in ("health", "metrics"):
-            request_log.requests.info(request_log.TEXT, _entry(services, route, seconds))
+        this, pin, route = g.trail, g.pin, route_name()
+        metrics.request_ended(route, this.code, pin, seconds)
+        if not request_log.requests.isEnabledFor(logging.INFO) or route in ("health", "metrics"):
+            return
+        others = {"forwardedBy": g.forwarded_by, "forwardedTo": this.forwarded_to}
+        entry = {
+            "instance": instance,
+            "node": node,
+            "operationID": this.operation,
+            "user": this.user,
+            "method": request.method,
+            "route": route,
+            "path": request.path[:_MAX_PATH],
+            "status": g.status,
+            "errCode": this.code,
+            "pin": pin,
+            "ms": round(seconds * 1000, 2),
+            **{f"{part}_ms": round(spent * 1000, 2) for part, spent in this.parts.items()},
+            **{name: value for name, value in others.items() if value},
+        }
+        request_log.requests.info(request_log.TEXT, entry)
 
 
 def route_name() -> str:
@@ -52,38 +75,3 @@ def route_name() -> str:
     if blueprint == "objects" and request.method != "OPTIONS":
         return view
     return blueprint if blueprint in metrics.ASIDE else "other"
-
-
-def _pin(services: Services) -> str:
-    """Return what kept the client on this instance."""
-    cookie = request.cookies.get(services.deployment.cookie.name)
-    path = request.path
-    prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else request.headers.get(PREFIX_HEADER)
-    return pinning.pin(
-        services.instance.id,
-        cookie,
-        cookie in services.deployment.instances,
-        "token" in request.headers,
-        prefix,
-        g.forwarded_by is not None,
-    )
-
-
-def _entry(services: Services, route: str, seconds: float) -> dict[str, Any]:
-    """Return the request's line in the log."""
-    others = {"forwardedBy": g.forwarded_by, "forwardedTo": g.trail.forwarded_to}
-    return {
-        "instance": services.instance.id,
-        "node": services.instance.node,
-        "operationID": g.trail.operation,
-        "user": g.trail.user,
-        "method": request.method,
-        "route": route,
-        "path": request.path[:_MAX_PATH],
-        "status": g.status,
-        "errCode": g.trail.code,
-        "pin": g.pin,
-        "ms": round(seconds * 1000, 2),
-        **{f"{part}_ms": round(spent * 1000, 2) for part, spent in g.trail.parts.items()},
-        **{name: instance for name, instance in others.items() if instance},
-    }

@@ -72,8 +72,15 @@ class Collectors:
             else:
                 self.by_name[name] = Gauge(name, text, labels, multiprocess_mode=kind, **options)
 
+        #: What counts for a name and its labels: prometheus_client takes a lock to find it, at every request several times.
+        self._series: dict[tuple[object, ...], Any] = {}
+
     def series(self, name: str, labels: tuple[object, ...]) -> Any:
-        return self.by_name[name].labels(*labels) if labels else self.by_name[name]
+        key = (name, *labels)
+        found = self._series.get(key)
+        if found is None:
+            found = self._series[key] = self.by_name[name].labels(*labels) if labels else self.by_name[name]
+        return found
 
 
 _collectors: Collectors | None = None
