@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from cachetools import TTLCache
 
 from app.core.errors import DataError, RecordNotFoundError
-from app.core.model import ObjectInfo, Record
+from app.core.model import Record
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.thumbnail_format import CHECK, CREATED, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, ThumbnailSpec, own_name
+from app.storage.node import Node
 
 #: Bytes; v3.4.0 makes none of files of this size and over.
 MAX_SOURCE = 50 << 20
@@ -40,16 +40,6 @@ _IMAGES = (
     (rb".{4}ftypavi[fs]", "image/avif"),
     (rb".{4}ftyp(heic|heix|hevc|mif1|msf1)", "image/heic"),
 )
-
-
-class PictureStore(Protocol):
-    """A node that holds pictures and their thumbnails."""
-
-    id: str
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def read(self, key: str, length: int) -> bytes: ...
-    def put_once(self, key: str, body: bytes, content_type: str) -> None: ...
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -81,19 +71,18 @@ class Pictures:
         self._known: TTLCache[tuple[str, str, ThumbnailSpec | None], Picture | str] = TTLCache(50_000, _FRESH)
         self._guard = threading.Lock()
 
-    def original(self, record: Record, node: PictureStore) -> Picture:
+    def original(self, record: Record, node: Node) -> Picture:
         """
         :raises DataError: the object is no image.
         """
         known = self._recall(record, None)
         if known is None:
             head = node.read(record.key, _HEAD)
-            types = (content_type for pattern, content_type in _IMAGES if re.match(pattern, head, re.DOTALL))
-            content_type = next(types, None)
+            content_type = next((name for pattern, name in _IMAGES if re.match(pattern, head, re.DOTALL)), None)
             known = self._remember(record, None, "object not image" if content_type is None else Picture("", content_type))
         return known
 
-    def find(self, record: Record, node: PictureStore, spec: ThumbnailSpec) -> Picture | None:
+    def find(self, record: Record, node: Node, spec: ThumbnailSpec) -> Picture | None:
         """What answers without making anything; None where it would have to be made.
 
         :raises DataError: it could not be made.
@@ -106,7 +95,7 @@ class Pictures:
         existing = _existing(record, node, own_name(spec))
         return None if existing is None else self._remember(record, spec, existing)
 
-    def make(self, record: Record, node: PictureStore, spec: ThumbnailSpec) -> Picture:
+    def make(self, record: Record, node: Node, spec: ThumbnailSpec) -> Picture:
         """The thumbnail, created if it does not exist; the original where it needs none, or where too many are being made.
 
         :raises DataError: no image, damaged, or too large.
@@ -126,7 +115,7 @@ class Pictures:
             if free:
                 self._slots.release()
 
-    def _make(self, record: Record, node: PictureStore, spec: ThumbnailSpec, deadline: float) -> Picture:
+    def _make(self, record: Record, node: Node, spec: ThumbnailSpec, deadline: float) -> Picture:
         if self._maker is None:
             raise _Busy
         original = self.original(record, node)
@@ -206,7 +195,7 @@ def _key(record: Record, name: str) -> str:
     return f"openim/thumbnail/{record.etag}/{name}"
 
 
-def _existing(record: Record, node: PictureStore, name: str) -> Picture | None:
+def _existing(record: Record, node: Node, name: str) -> Picture | None:
     key = _key(record, name)
     found = node.stat(key)
     return None if found is None else Picture(key, found.content_type)

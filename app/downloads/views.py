@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -14,10 +13,11 @@ from app.core import wire
 from app.core.errors import ArgsError, DataError, NetworkError, RecordNotFoundError
 from app.core.model import Record
 from app.core.names import file_name
-from app.downloads.pictures import Picture, Pictures, PictureStore
+from app.downloads.pictures import Picture, Pictures
 from app.downloads.thumbnail_format import ThumbnailSpec, spec_of
 from app.observability import metrics
 from app.records.cache import RecordCache
+from app.storage.node import Node
 
 #: Seconds in which a view of the same object gets the same URL, so that browsers and proxies cache the content.
 VIEW_WINDOW = 3600
@@ -25,12 +25,6 @@ VIEW_WINDOW = 3600
 VIEW_EXPIRES = 2 * VIEW_WINDOW
 #: Seconds that an access_url works: the caller is told, and may keep it.
 ACCESS_EXPIRES = 86400
-
-
-class ViewSigner(PictureStore, Protocol):
-    """A node that holds objects, and signs for who views them."""
-
-    def sign_view(self, method: str, key: str, expires: int, query: Mapping[str, str], at: float | None = None) -> str: ...
 
 
 @dataclass(eq=False)
@@ -59,7 +53,7 @@ class View(msgspec.Struct, frozen=True):
 class Downloads:
     records: RecordCache
     #: Those that this instance holds keys for, by ID.
-    nodes: Mapping[str, ViewSigner]
+    nodes: Mapping[str, Node]
     #: Every node of the deployment.
     known: frozenset[str]
     pictures: Pictures
@@ -97,7 +91,7 @@ class Downloads:
         url = node.sign_view(method, picture.key or record.key, expires, signed, at)
         return View(url, int(at) + expires, picture.instead)
 
-    def _picture(self, record: Record, node: ViewSigner, spec: ThumbnailSpec | None, local: bool) -> Picture:
+    def _picture(self, record: Record, node: Node, spec: ThumbnailSpec | None, local: bool) -> Picture:
         """
         :param spec: None for the original.
         """
@@ -115,7 +109,7 @@ class Downloads:
         metrics.count("thumbnails", picture.instead or ("shown" if picture.key else "original"))
         return picture
 
-    def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, ViewSigner]:
+    def _find(self, name: str, query: Mapping[str, str]) -> tuple[Record, Node]:
         record = self.records.get(name)
         if record is None:
             raise RecordNotFoundError
@@ -153,7 +147,7 @@ class Downloads:
         raise RecordNotFoundError(f"the object of this v3.4.0 record is on none of the nodes {', '.join(self.nodes)}")
 
 
-def _with_etag(record: Record, node: ViewSigner) -> Record:
+def _with_etag(record: Record, node: Node) -> Record:
     """A record of v3.4.0's has none."""
     if record.etag:
         return record

@@ -54,27 +54,23 @@ def create_engine(url: sa.URL, connections: int, run_blocking: RunBlocking) -> E
 
 
 def _connect(file: str, **options: Any) -> sqlite3.Connection:
+    """WAL lets readers and one writer of several processes go on side by side."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     connection: sqlite3.Connection = sqlite3.connect(file, **options)
     try:
-        _configure(connection)
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+        # Changing to WAL needs the file alone for a moment, and does not honour busy_timeout; the mode stays in the file.
+        deadline = time.monotonic() + _BUSY_MS / 1000
+        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        # FULL: an upload that was answered survives a power cut, not only a crash of the process.
+        connection.execute("PRAGMA synchronous=FULL")
     except sqlite3.Error:
         connection.close()
         raise
     return connection
-
-
-def _configure(connection: sqlite3.Connection) -> None:
-    """WAL lets readers and one writer of several processes go on side by side."""
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    # Changing to WAL needs the file alone for a moment, and does not honour busy_timeout; the mode stays in the file.
-    deadline = time.monotonic() + _BUSY_MS / 1000
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-    # FULL: an upload that was answered survives a power cut, not only a crash of the process.
-    connection.execute("PRAGMA synchronous=FULL")

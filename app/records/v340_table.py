@@ -33,7 +33,6 @@ _object = sa.Table(
     sa.Column("create_time", mysql.DATETIME(fsp=3)),
 )
 
-
 _BY_NAME = sa.select(_object).where(_object.c.name == sa.bindparam("of_name"))
 _AFTER = sa.select(_object).where(_object.c.name > sa.bindparam("after_name")).order_by(_object.c.name)
 _UPSERT = upsert(_object, "mysql")

@@ -23,8 +23,6 @@ _PAGE = 1000
 
 
 class BulkCalls(ClusterCalls):
-    """Streams and listings of a node's bucket."""
-
     @contextmanager
     def reading(self, key: str, etag: str, first: int, length: int) -> Iterator[ObjectStream]:
         """A range of an object as a stream, if it still has this ETag.

@@ -13,7 +13,9 @@ from app.core import wire
 from app.core.errors import ArgsError, InternalError
 from app.core.model import ObjectInfo, Record
 from app.core.names import check_name, object_url
-from app.uploads.lifecycle import ContentRecords, UploadStore, check_owner, check_texts, record_content
+from app.records.store import Records
+from app.storage.node import Node
+from app.uploads.lifecycle import check_owner, check_texts, record_content
 from app.uploads.limits import Limits
 from app.uploads.parts import MAX_PART_SIZE
 
@@ -32,8 +34,8 @@ class Forms:
     change any more.
     """
 
-    node: UploadStore
-    records: ContentRecords
+    node: Node
+    records: Records
     sealer: Sealer
     #: What returned URLs begin with.
     api_url: str

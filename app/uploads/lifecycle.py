@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
@@ -14,41 +13,16 @@ from app.auth.sealing import FormTicket, Sealer, Ticket
 from app.auth.tokens import Identity
 from app.core import wire
 from app.core.errors import ArgsError, InternalError, NetworkError, NoPermissionError
-from app.core.model import InvalidParts, NoSuchUpload, ObjectInfo, PartInfo, Record
+from app.core.model import InvalidParts, NoSuchUpload, Record
 from app.core.names import check_name, object_url
+from app.records.store import Records
+from app.storage.node import Node
 from app.uploads import parts
 from app.uploads.limits import Limits
 
 #: Characters; content types go into signed URLs, `cause` is kept for v3.4.0's sake.
 MAX_CONTENT_TYPE = 256
 MAX_CAUSE = 1024
-
-
-class UploadStore(Protocol):
-    """A node that takes uploads."""
-
-    id: str
-    write_once: bool
-
-    @property
-    def ready(self) -> bool: ...
-
-    def stat(self, key: str) -> ObjectInfo | None: ...
-    def copy(self, source: str, target: str, etag: str) -> None: ...
-    def remove(self, key: str) -> None: ...
-    def create_upload(self, key: str) -> str: ...
-    def list_parts(self, key: str, upload: str) -> list[PartInfo]: ...
-    def complete_upload(self, key: str, upload: str, etags: list[str]) -> None: ...
-    def sign_parts(self, key: str, upload: str, parts: Iterable[tuple[int, int]], expires: int) -> list[str]: ...
-    def sign_put(self, key: str, length: int, expires: int) -> tuple[str, dict[str, str]]: ...
-    def sign_form(self, key: str, size: int, content_type: str, expires: int) -> tuple[str, dict[str, str]]: ...
-
-
-class ContentRecords(Protocol):
-    """Finds records by their content, and keeps new ones."""
-
-    def find(self, content_hash: str) -> list[Record]: ...
-    def put(self, record: Record) -> None: ...
 
 
 def hash_key(content_hash: str) -> str:
@@ -65,8 +39,8 @@ def once_key(content_hash: str) -> str:
 class Uploads:
     """Uploads to one node."""
 
-    node: UploadStore
-    records: ContentRecords
+    node: Node
+    records: Records
     sealer: Sealer
     #: What returned URLs begin with.
     api_url: str
@@ -77,7 +51,7 @@ class Uploads:
     #: Of what one user may begin.
     limits: Limits | None = None
     #: Other nodes that this instance holds keys for; known content on them is not sent again.
-    others: Mapping[str, UploadStore] = field(default_factory=dict)
+    others: Mapping[str, Node] = field(default_factory=dict)
     #: Nodes whose objects are on their way elsewhere: nothing new is recorded there.
     drained: frozenset[str] = frozenset()
 
@@ -92,7 +66,6 @@ class Uploads:
         if size < 0:
             raise InternalError("invalid size")
         content_hash = parts.check_md5(request.hash or "", "hash")
-        size_of_part = parts.agreed_part_size(size, request.part_size)
         ticket = Ticket(
             user=identity.user,
             node=self.node.id,
@@ -100,7 +73,7 @@ class Uploads:
             s3_upload="",
             hash=content_hash,
             size=size,
-            part_size=size_of_part,
+            part_size=parts.agreed_part_size(size, request.part_size),
             expires=int(time.time()) + self.expire,
         )
         requested = request.max_parts or 0
@@ -124,7 +97,7 @@ class Uploads:
             requested = ticket.parts
         upload = wire.Upload(
             upload_id=self.sealer.seal(ticket),
-            part_size=size_of_part,
+            part_size=ticket.part_size,
             sign=self._sign(ticket, range(1, requested + 1)),
             expire_time=ticket.expires * 1000,
         )
@@ -233,7 +206,7 @@ class Uploads:
         return wire.Sign(parts=[wire.SignedPart(part_number=n, url=url) for n, url in zip(numbers, urls, strict=True)])
 
 
-def record_content(records: ContentRecords, content: Record, name: str, user: str, content_type: str, cause: str) -> None:
+def record_content(records: Records, content: Record, name: str, user: str, content_type: str, cause: str) -> None:
     """Let a name mean an object."""
     now = int(time.time() * 1000)
     named = msgspec.structs.replace(content, name=name, user=user, content_type=content_type, cause=cause, create_time=now)

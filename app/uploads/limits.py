@@ -25,8 +25,8 @@ class Counters(Protocol):
 class MemoryCounters:
     """For deployments without Redis: bounded, forgotten at a restart, and each worker counts for itself."""
 
-    def __init__(self, most: int = 100_000) -> None:
-        self._values: TTLCache[str, int] = TTLCache(most, _HOUR)
+    def __init__(self) -> None:
+        self._values: TTLCache[str, int] = TTLCache(100_000, _HOUR)
         self._lock = threading.Lock()
 
     def count(self, key: str, by: int, seconds: int) -> int:

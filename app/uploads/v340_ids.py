@@ -18,7 +18,8 @@ import msgspec
 from app.auth.sealing import Ticket
 from app.core.errors import InternalError
 from app.core.model import NoSuchUpload
-from app.uploads.lifecycle import UploadStore, hash_key
+from app.storage.node import Node
+from app.uploads.lifecycle import hash_key
 from app.uploads.parts import part_size
 
 #: v3.4.0's type of a multipart upload; 2 is a presigned PUT to a temporary object, whose key the ID names freely.
@@ -39,7 +40,7 @@ class _LegacyID(msgspec.Struct):
 class LegacyIDs:
     #: The node that v3.4.0 used; None asks each of `nodes`.
     node: str | None
-    nodes: Mapping[str, UploadStore]
+    nodes: Mapping[str, Node]
 
     def open(self, upload_id: str, user: str) -> Ticket | None:
         """The upload that an ID of v3.4.0 stands for; None where it is none of v3.4.0's.

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.pool import Pool
 
 from app.core.errors import DatabaseError
+from app.records.database import Database
 from app.records.store import Records
 from tests.unit.records.test_store import record
 
@@ -93,6 +95,27 @@ def test_every_blocking_call_runs_elsewhere(
     # One connection reads and one writes; opening and closing a file blocks as well.
     assert opened == ["elsewhere"] * 2
     assert [f.__name__ for f in elsewhere.called].count("dispose") == 2
+
+
+def test_statements_that_belong_together_run_elsewhere_too(
+    tmp_path: Path, elsewhere: Elsewhere, statements: list[tuple[str, str]]
+) -> None:
+    """Transactions, many rows at once, and rows one by one."""
+
+    def work(connection: Connection) -> list[Any]:
+        connection.execute(text("CREATE TABLE t (n INTEGER)"))
+        connection.execute(text("BEGIN"))
+        connection.execute(text("INSERT INTO t VALUES (:n)"), [{"n": n} for n in range(6)])
+        connection.execute(text("COMMIT"))
+        rows = connection.execute(text("SELECT n FROM t ORDER BY n"))
+        return [rows.fetchone(), rows.fetchmany(2), next(rows), rows.fetchall(), rows.fetchone()]
+
+    database = Database(f"sqlite:///{tmp_path}/a.db", elsewhere)
+    assert database.change("work", work) == [(0,), [(1,), (2,)], (3,), [(4,), (5,)], None]
+    database.close()
+    blocking = [(sql.split()[0], thread) for sql, thread in statements if sql != "PRAGMA read_uncommitted"]
+    assert {kind for kind, _ in blocking} == {"CREATE", "BEGIN", "INSERT", "COMMIT", "SELECT"}
+    assert {thread.split("_")[0] for _, thread in blocking} == {"elsewhere"}
 
 
 def test_without_it_calls_are_direct(tmp_path: Path, statements: list[tuple[str, str]]) -> None:
