@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 from flask import Flask, Response, g, request
@@ -48,7 +47,7 @@ def register(app: Flask, services: Services) -> None:
         trail.end()
         this, pin, route = g.trail, g.pin, route_name()
         metrics.request_ended(route, this.code, pin, seconds)
-        if not request_log.requests.isEnabledFor(logging.INFO) or route in ("health", "metrics"):
+        if route in ("health", "metrics"):
             return
         others = {"forwardedBy": g.forwarded_by, "forwardedTo": this.forwarded_to}
         entry = {
@@ -66,7 +65,7 @@ def register(app: Flask, services: Services) -> None:
             **{f"{part}_ms": round(spent * 1000, 2) for part, spent in this.parts.items()},
             **{name: value for name, value in others.items() if value},
         }
-        request_log.requests.info(request_log.TEXT, entry)
+        request_log.log_request(entry)
 
 
 def route_name() -> str:

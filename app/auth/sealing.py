@@ -85,7 +85,7 @@ class Sealer:
         self._forwards = TimestampSigner(oldest_first, salt="openim-direct forwarded 1", **_SIGNER)
         self._sessions = TimestampSigner(oldest_first, salt="openim-direct status session 1", **_SIGNER)
         # A large file's upload ID is asked about again and again.
-        self._opened = lru_cache(1000)(lambda upload_id: _load(self._uploads, upload_id, Ticket, _UPLOAD_ID))
+        self._opened = lru_cache(128)(lambda upload_id: _load(self._uploads, upload_id, Ticket, _UPLOAD_ID))
 
     def seal(self, ticket: Ticket) -> str:
         return str(self._uploads.dumps(msgspec.to_builtins(ticket)))
@@ -123,8 +123,10 @@ class Sealer:
 
 
 def _unsign(signer: TimestampSigner, signed: str | None, max_age: int) -> str | None:
+    if not signed:
+        return None
     try:
-        return signer.unsign(signed or "", max_age=max_age).decode()
+        return signer.unsign(signed, max_age=max_age).decode()
     except (BadData, UnicodeDecodeError):
         return None
 

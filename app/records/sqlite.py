@@ -40,6 +40,8 @@ def create_engine(url: sa.URL, connections: int, run_blocking: RunBlocking) -> E
     engine = sa.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
+        # So there is nothing to roll back when a connection is given back.
+        pool_reset_on_return=None,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT,

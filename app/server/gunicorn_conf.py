@@ -9,6 +9,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import gc  # noqa: E402
+import importlib  # noqa: E402
 import os  # noqa: E402
 import runpy  # noqa: E402
 import shutil  # noqa: E402
@@ -67,11 +68,14 @@ def on_starting(server: Any) -> None:
             "(balancer.certificate in instances.yaml), and take them out of gunicorn's settings"
         )
     os.environ[_FOLDER] = tempfile.mkdtemp(prefix="openim-direct-metrics-", dir=worker_tmp_dir)
+    # It reads that variable when it is imported; here, so that the workers share what is loaded.
+    importlib.import_module("prometheus_client")
 
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Let workers share what is loaded so far: a full garbage collection in one would otherwise write to all of it, and so
     copy it, 14 MiB for each process, minutes or hours after the start."""
+    gc.collect()
     gc.freeze()
 
 

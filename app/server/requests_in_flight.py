@@ -49,10 +49,16 @@ class _TimedInput:
 
     def __init__(self, stream: InputStream) -> None:
         self._stream = stream
+        self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
+        if self._ended:
+            return b""
         with gevent.Timeout(BODY_TIMEOUT, TimeoutError):
-            return self._stream.read(size)
+            data = self._stream.read(size)
+        # gunicorn answers with less than what was asked for only at the end.
+        self._ended = size < 0 or len(data) < size
+        return data
 
     def readline(self, size: int = -1, /) -> bytes:
         with gevent.Timeout(BODY_TIMEOUT, TimeoutError):
