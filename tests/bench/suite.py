@@ -327,7 +327,8 @@ class Bench:
                 for instance, of in rates.items():
                     self._count += 1
                     first = ("-first", str(self._count * 1_000_000)) if "#" in route else ()
-                    base = f"{stack.url}/i/{instance}"
+                    # What nginx keeps is kept for all instances.
+                    base = stack.url if route == name else f"{stack.url}/i/{instance}"
                     of.append(self.loadgen.run(stack, base, "-route", route, "-seconds", "2", "-c", "8", *first)["rate"])
             beside = statistics.median(a / b for a, b in zip(rates["i1"], rates["i2"], strict=True))
             rows.append((what, statistics.median(rates["i1"]), statistics.median(rates["i2"]), beside))
