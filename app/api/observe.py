@@ -30,6 +30,7 @@ def register(app: Flask, services: Services) -> None:
         g.started = time.perf_counter()
         g.trail = trail.begin(headers.get("operationID", ""))
         g.forwarded_by = sender
+        g.cookie = cookie
         g.pin = pinning.pin(instance, cookie, cookie in instances, "token" in headers, prefix, sender is not None)
         g.status = 500
         metrics.count("requests_in_flight")

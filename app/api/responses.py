@@ -22,7 +22,7 @@ def success(data: msgspec.Struct) -> Response:
     services = current_services()
     response = Response(wire.success(data), content_type=JSON)
     cookie = services.deployment.cookie
-    if pinning.sets_cookie(request.cookies.get(cookie.name), services.deployment.instances, g.forwarded_by is not None):
+    if pinning.sets_cookie(g.cookie, services.deployment.instances, g.forwarded_by is not None):
         response.set_cookie(
             cookie.name,
             services.instance.id,

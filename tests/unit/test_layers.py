@@ -187,6 +187,24 @@ def test_only_the_standard_library_and_declared_packages_are_imported() -> None:
     assert found == set()
 
 
+def test_no_file_is_longer_than_350_lines() -> None:
+    lengths = {str(f.relative_to(APP)): len(f.read_text().splitlines()) for f in APP.rglob("*.py")}
+    assert {name: n for name, n in lengths.items() if n > 350} == {}
+
+
+def test_views_are_short_enough_to_be_read() -> None:
+    """Each function that answers a route, by its decorator."""
+    lengths = {
+        f"{name}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, tree in modules().items()
+        if name.startswith("api.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and any(isinstance(d, ast.Call) for d in node.decorator_list)
+    }
+    assert len(lengths) > 12
+    assert {name: n for name, n in lengths.items() if n > 25} == {}
+
+
 def test_the_top_level_can_be_read_at_a_glance() -> None:
     entries = [p.name for p in APP.iterdir() if p.name != "__pycache__"]
     assert len(entries) <= 18, entries
