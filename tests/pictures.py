@@ -17,7 +17,7 @@ def photo(width: int, height: int, seed: int = 1) -> Image.Image:
     light = 110 + 70 * np.sin(x / width * 4) * np.cos(y / height * 3)
     colour = np.stack([light, light * 0.8 + 30 * np.sin(x / width * 9), light * 0.6 + 40 * np.cos(y / height * 7)], axis=-1)
     grain = np.random.default_rng(seed).normal(0, 3, (height, width, 1)).astype(np.float32)
-    image = Image.fromarray(np.clip(colour + grain, 0, 255).astype(np.uint8), "RGB")
+    image = Image.fromarray(np.clip(colour + grain, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     for n in range(12):
         left, top = (n * 37 % 80) * width // 100, (n * 53 % 80) * height // 100
