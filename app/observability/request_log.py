@@ -65,8 +65,9 @@ def configure(instance: str, form: str = "auto", log_requests: bool = True) -> N
 
     :param form: `json`, `text`, or `auto`: text on a terminal.
     """
-    # What no line here shows need not be found out for each (Python's logging HOWTO, "Optimization").
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # What no line shows need not be found out for each (Python's logging HOWTO, "Optimization"). The process is shown: by
+    # gunicorn's own lines.
+    logging.logThreads = logging.logMultiprocessing = False
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler()
     text = f"%(asctime)s {instance} %(levelname)s %(name)s: %(message)s"

@@ -11,11 +11,11 @@ Node.probe_put = lambda self: None
 
 _KEY_EACH_TIME = """
 from app.storage.signing import Presigner
-kept = Presigner._signer
-def signer(self, day):
+kept = Presigner._begin
+def begin(self, *arguments, **options):
     self._of_day = None
-    return kept(self, day)
-Presigner._signer = signer
+    return kept(self, *arguments, **options)
+Presigner._begin = begin
 """
 
 _PARTS_ALONE = """

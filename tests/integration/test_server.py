@@ -257,6 +257,10 @@ def test_a_stop_answers_what_runs_and_ends_soon_after(tmp_path: Path, nodes: dic
         assert 3 < time.monotonic() - start < 9
         thread.join(20)
         assert answers[0].json()["data"] == {"size": 5 << 20}
+        log = process.log.read_text()
+        assert "Worker exiting" in log
+        # Python's word for a line that could not be written.
+        assert "Logging error" not in log
         for client in idle:
             client.close()
 
