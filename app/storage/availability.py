@@ -39,14 +39,6 @@ class Availability:
         self._failed_at = 0.0
         self._turn = threading.Lock()
 
-    def check(self) -> None:
-        """
-        :raises NetworkError: the node is known to be down.
-        """
-        since = self.down_since
-        if since is not None:
-            raise self._error(since)
-
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Hold this from a call's beginning to its answer; `answered` and `failed` tell how it went.

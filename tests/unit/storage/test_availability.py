@@ -93,7 +93,7 @@ def test_a_node_that_stays_down_is_tried_once_a_second_and_no_longer_waited_for(
     time.sleep(0.35)
     with down.attempt():
         down.answered()
-    down.check()
+    assert down.down_since is None
 
 
 def test_the_turn_is_given_back_by_a_try_that_raises() -> None:
