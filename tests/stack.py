@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import signal
 import socket
@@ -29,18 +30,22 @@ REPO = Path(__file__).resolve().parent.parent
 SECRET = "openIM123"
 ACCESS_KEY, SECRET_KEY = "root", "openIM123"
 PART = 5 << 20
-_given: set[int] = set()
+#: Each process of pytest-xdist has ports of its own, and all lie below those that the kernel gives to connections, so that
+#: neither another process nor a client's connection takes one before the server that it is meant for.
+_PORTS_EACH = 4000
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = range(12_000 + _worker * _PORTS_EACH, 12_000 + (_worker + 1) * _PORTS_EACH)
+#: Two runs on one machine begin at different places.
+_next_ports = itertools.cycle([*_ports[os.getpid() % _PORTS_EACH :], *_ports[: os.getpid() % _PORTS_EACH]])
 
 
 def free_port() -> int:
     """A port that nobody listens on, and that was not given out before in this run."""
-    while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port: int = s.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
+    for port in itertools.islice(_next_ports, _PORTS_EACH):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
             return port
+    raise AssertionError(f"no port from {_ports.start} to {_ports.stop} is free")
 
 
 def program(name: str) -> str:
@@ -50,8 +55,11 @@ def program(name: str) -> str:
     return found.stdout.strip().splitlines()[-1]
 
 
-def wait_for(what: str, condition: Callable[[], Any], timeout: float = 20, log: Path | None = None) -> Any:
-    """Poll until `condition` gives something true; connection errors count as false."""
+def wait_for(what: str, condition: Callable[[], Any], timeout: float = 60, log: Path | None = None) -> Any:
+    """Poll until `condition` gives something true; connection errors count as false.
+
+    :param timeout: seconds; by default enough for a program to start on a machine that does much else.
+    """
     deadline = time.monotonic() + timeout
     last: Any = None
     while time.monotonic() < deadline:
@@ -217,7 +225,6 @@ class MinIOCluster(MinIONode):
             wait_for(
                 f"MinIO at {url}",
                 lambda url=url: requests.get(f"{url}/minio/health/cluster", timeout=2).ok,  # type: ignore[misc]
-                timeout=60,
                 log=process.log,
             )
 
