@@ -141,7 +141,9 @@ class CORS(Section):
     """Pages of other origins in browsers."""
 
     origins: tuple[Origin, ...] = Field(default=(), examples=["https://web.example.com"])
-    """Origins whose scripts may send cookies along; all others get v3.4.0's answer, without credentials."""
+    """Origins whose pages may send cookies along and read the answers (`credentials: "include"`,
+    `crossorigin="use-credentials"`); pages of all others may do the rest, as with v3.4.0. The balancer's file names them
+    too: render it again after a change."""
 
 
 class Server(Section):

@@ -10,33 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from tests.browser import chromium
 from tests.integration.test_cluster import random_pinning
 from tests.pictures import encoded, photo
-from tests.stack import MinIONode, Stack, program, running, started, wait_for
+from tests.stack import MinIONode, Stack, running, started, wait_for
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A phone's width."""
-    options = ChromeOptions()
-    options.binary_location = program("chromium")
-    for argument in (
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-        *("--window-size=390,844", f"--user-data-dir={tmp_path_factory.mktemp('browser')}"),
-    ):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"intl.accept_languages": "en"})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options, ChromeService(program("chromedriver")))
-    driver.set_page_load_timeout(60)
-    try:
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")

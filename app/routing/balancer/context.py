@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from app.config.models import Deployment, Instance
-from app.core import wire
+from app.core import cors, wire
 from app.core.errors import ArgsError, NetworkError
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT
 
@@ -56,6 +56,15 @@ def describe(deployment: Deployment) -> dict[str, Any]:
         "node_paths": node_paths,
         # The same paths as few locations: `/s3`, and what lies outside it.
         "s3_locations": list(dict.fromkeys("/s3" if s3["path"].startswith("/s3/") else s3["path"] for s3 in node_paths)),
+        # What a page of another origin is told; origins as the instances compare them, byte for byte.
+        "cors": {
+            "origins": deployment.cors_origins,
+            "exposed": cors.EXPOSED,
+            "max_age": cors.MAX_AGE,
+            "methods": cors.METHODS,
+            "preflight": cors.PREFLIGHT_BODY,
+            "max_asked": cors.MAX_ASKED,
+        },
         "legacy_api": legacy_api and {"scheme": urlsplit(legacy_api).scheme, "address": _address(legacy_api)},
         # Headers that no client may send.
         "mark_header": MARK_HEADER,

@@ -129,6 +129,14 @@ def test_views_are_cached_where_a_cache_of_whole_seconds_can_hold_them() -> None
         assert ("proxy_cache_path /run/x/views " in text) == ("proxy_cache oim_views;" in text) == cached
 
 
+def test_listed_origins_are_compared_with_case_and_to_their_end() -> None:
+    change = {"cors": {"origins": ["https://web.example.com", "http://10.0.0.9:3000"]}}
+    text = nginx(deployment(**change))
+    assert '"~^https://web\\.example\\.com$" $http_origin;' in text
+    assert '"~^http://10\\.0\\.0\\.9:3000$" $http_origin;' in text
+    assert "{ req.fhdr(Origin) -m str http://10.0.0.9:3000 }" in haproxy(deployment(**change))
+
+
 @pytest.mark.parametrize("value", ["a b", "a;", "a\n", "{", "}", '"', "'", "#"])
 def test_no_value_ends_a_directive(value: str) -> None:
     assert one_word(quoted("{} is;")) == "'{} is;'"
