@@ -55,16 +55,17 @@ def _write(stream: BinaryIO, answer: Outcome) -> None:
 def _if_allowed(call: Callable[[], object]) -> None:
     """Do what a sandbox may forbid; without it thumbnails are made as well.
 
-    Tried in a copy of this process first: seccomp ends a process that makes a system call which its list leaves out, and
-    systemd's list of what services may do has names for none of these two.
+    Tried in a copy of this process first: seccomp may end a process for a system call that is not on its list, and systemd's
+    `~@resources` takes the one for priorities off the list.
     """
-    child = os.fork()
-    if child == 0:
-        with suppress(OSError, ValueError):
-            call()
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
+        child = os.fork()
+        if child == 0:
+            try:
+                call()
+            finally:
+                os._exit(0)
+        if os.waitpid(child, 0)[1] == 0:
             call()
 
 
