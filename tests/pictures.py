@@ -99,3 +99,69 @@ def swapped_profile() -> bytes:
     (red, size), (green, _) = places[b"rXYZ"], places[b"gXYZ"]
     profile[red : red + size], profile[green : green + size] = profile[green : green + size], profile[red : red + size]
     return bytes(profile)
+
+
+def with_properties(data: bytes, quarters: int, axis: int | None) -> bytes:
+    """A HEIC whose pictures are all turned by `irot` and `imir` (ISO/IEC 23008-12, 6.5.10 and 6.5.12), and by no others.
+
+    :param quarters: against the clock; 0 for none.
+    :param axis: 0 or 1; None for no mirror.
+    """
+    added = [(b"irot", quarters)] * bool(quarters) + [(b"imir", axis)] * (axis is not None)
+    old = data.replace(b"irot", b"free").replace(b"imir", b"free")
+    properties = b"".join(struct.pack(">I4sB", 9, kind, value) for kind, value in added)
+    place = old.index(b"ipco") - 4
+    (size,) = struct.unpack_from(">I", old, place)
+    count = _boxes_in(old[place + 8 : place + size])
+    ipma = old.index(b"ipma") - 4
+    (length,) = struct.unpack_from(">I", old, ipma)
+    assert old[ipma + 8 : ipma + 12] == bytes(4), "other sizes of numbers"
+    (items,) = struct.unpack_from(">I", old, ipma + 12)
+    associations, at = b"", ipma + 16
+    for _ in range(items):
+        used = old[at + 2]
+        indices = old[at + 3 : at + 3 + used] + bytes(0x80 | (count + n + 1) for n in range(len(added)))
+        associations += old[at : at + 2] + bytes((len(indices),)) + indices
+        at += 3 + used
+    new_ipma = struct.pack(">I4sII", 16 + len(associations), b"ipma", 0, items) + associations
+    grown = len(properties) + len(new_ipma) - length
+    # Boxes around both become longer, and what lies after them moves.
+    out = bytearray(old)
+    for kind in (b"meta", b"iprp"):
+        _grow(out, out.index(kind) - 4, grown)
+    _grow(out, place, len(properties))
+    moved = bytes(out[:ipma]) + new_ipma + bytes(out[ipma + length :])
+    moved = moved[: place + size] + properties + moved[place + size :]
+    return _items_moved(moved, grown)
+
+
+def _boxes_in(body: bytes) -> int:
+    count = at = 0
+    while at < len(body):
+        at += struct.unpack_from(">I", body, at)[0]
+        count += 1
+    return count
+
+
+def _grow(out: bytearray, at: int, by: int) -> None:
+    struct.pack_into(">I", out, at, struct.unpack_from(">I", out, at)[0] + by)
+
+
+def _items_moved(data: bytes, by: int) -> bytes:
+    """With the places of items in `iloc` (8.11.3 of ISO/IEC 14496-12), versions 0 and 1 with offsets of 4 bytes."""
+    out = bytearray(data)
+    at = data.index(b"iloc") + 4
+    version, sizes = data[at], data[at + 4 : at + 6]
+    assert version < 2
+    assert sizes[0] == 0x44
+    base = sizes[1] >> 4
+    (items,) = struct.unpack_from(">H", data, at + 6)
+    at += 8
+    for _ in range(items):
+        at += 2 + (2 if version else 0) + 2 + base
+        (extents,) = struct.unpack_from(">H", data, at)
+        at += 2
+        for _ in range(extents):
+            _grow(out, at, by)
+            at += 8
+    return bytes(out)

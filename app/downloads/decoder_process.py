@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from app.downloads.thumbnail_format import CHECK, REFUSED, TOO_MUCH, Outcome, ThumbnailSpec
+from app.downloads.thumbnail_format import CHECK, FAILED, TOO_MUCH, Outcome, ThumbnailSpec
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class ThumbnailHelper:
             return Outcome(TOO_MUCH, detail=f"the picture takes over {TIMEOUT:.0f} s")
         except (OSError, EOFError, msgspec.DecodeError):
             log.warning("the thumbnail process ended while it made one")
-            return Outcome(REFUSED, detail="the picture cannot be decoded")
+            return Outcome(FAILED, detail="the process that decodes has ended")
         finally:
             if not done:
                 # Also after what `exists` raised: the process is in the middle of an exchange.
@@ -88,7 +88,7 @@ class ThumbnailHelper:
 
 
 class _Decoder:
-    """The process, and what goes to it and comes from it until a deadline. See `decoder.serve`."""
+    """The process, and what goes to it and comes from it until a deadline. See `decoder.__main__.serve`."""
 
     def __init__(self) -> None:
         # It decodes what strangers sent: no secret of the environment goes along.
@@ -98,13 +98,18 @@ class _Decoder:
         with theirs:
             # It never is under gevent, and the process would inherit that.
             os.set_blocking(theirs.fileno(), True)
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.downloads.decoder"],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-                env=env,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "app.downloads.decoder"],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    env=env,
+                )
+            except OSError:
+                # No memory, or no room for one more process.
+                self._socket.close()
+                raise
         #: Of `time.monotonic`: from then on, `write` and `read` raise TimeoutError.
         self.deadline = 0.0
         #: Thumbnails so far.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
-import re
 import tempfile
 import threading
 import time
@@ -14,13 +14,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
-from app.core.errors import DataError, RecordNotFoundError
+from app.core.errors import APIError, DataError, RecordNotFoundError
 from app.core.model import Record
 from app.downloads.decoder_process import ThumbnailHelper
-from app.downloads.thumbnail_format import CHECK, CREATED, NOT_AN_IMAGE, ORIGINAL, TOO_MUCH, ThumbnailSpec, own_name
+from app.downloads.signatures import HEAD, content_type
+from app.downloads.thumbnail_format import (
+    BUSY,
+    CHECK,
+    CREATED,
+    NOT_STORED,
+    ORIGINAL,
+    SHORT,
+    TOO_LARGE,
+    ThumbnailSpec,
+    own_name,
+)
 from app.storage.node import Node
+
+log = logging.getLogger(__name__)
 
 #: Bytes; v3.4.0 makes none of files of this size and over.
 MAX_SOURCE = 50 << 20
@@ -28,18 +41,8 @@ MAX_SOURCE = 50 << 20
 PATIENCE = 2.0
 #: Seconds for which what was found or created is taken to exist; then the storage is called again.
 _FRESH = 600.0
-#: Images by their first 16 bytes: the formats that v3.4.0 decodes, and those that phones make. Never SVG, which can hold
-#: scripts.
-_HEAD = 16
-_IMAGES = (
-    (rb"\x89PNG\r\n\x1a\n", "image/png"),
-    (rb"\xff\xd8\xff", "image/jpeg"),
-    (rb"GIF8[79]a", "image/gif"),
-    (rb"BM", "image/bmp"),
-    (rb"RIFF.{4}WEBP", "image/webp"),
-    (rb".{4}ftypavi[fs]", "image/avif"),
-    (rb".{4}ftyp(heic|heix|hevc|mif1|msf1)", "image/heic"),
-)
+#: Seconds for which a thumbnail that failed for what may pass is not tried again: each try reads and decodes the picture.
+_SHORT = 30.0
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -48,7 +51,8 @@ class Picture(msgspec.Struct, frozen=True):
     #: Object key; empty for the record's own object.
     key: str
     content_type: str
-    #: Why it is the original although a thumbnail was requested: `busy`, `too much`; empty where it is what was requested.
+    #: Why it is the original although a thumbnail was requested, in the words of `thumbnail_format`, from `BUSY` on; empty
+    #: where it is what was requested.
     instead: str = ""
 
 
@@ -68,7 +72,7 @@ class Pictures:
         self._slots = threading.BoundedSemaphore(waiting)
         #: (node, ETag, spec) to what was found or created, or why there is nothing, so that later views cost no call to the
         #: storage, and a damaged file is read and decoded once.
-        self._known: TTLCache[tuple[str, str, ThumbnailSpec | None], Picture | str] = TTLCache(50_000, _FRESH)
+        self._known: TLRUCache[tuple[str, str, ThumbnailSpec | None], Picture | str] = TLRUCache(50_000, _until)
         self._guard = threading.Lock()
 
     def original(self, record: Record, node: Node) -> Picture:
@@ -77,15 +81,14 @@ class Pictures:
         """
         known = self._recall(record, None)
         if known is None:
-            head = node.read(record.key, _HEAD)
-            content_type = next((name for pattern, name in _IMAGES if re.match(pattern, head, re.DOTALL)), None)
-            known = self._remember(record, None, "object not image" if content_type is None else Picture("", content_type))
+            found = content_type(node.read(record.key, HEAD))
+            known = self._remember(record, None, "object not image" if found is None else Picture("", found))
         return known
 
     def find(self, record: Record, node: Node, spec: ThumbnailSpec) -> Picture | None:
         """What answers without making anything; None where it would have to be made.
 
-        :raises DataError: it could not be made.
+        :raises DataError: the object is no image.
         """
         known = self._recall(record, spec)
         if known is not None:
@@ -96,9 +99,9 @@ class Pictures:
         return None if existing is None else self._remember(record, spec, existing)
 
     def make(self, record: Record, node: Node, spec: ThumbnailSpec) -> Picture:
-        """The thumbnail, created if it does not exist; the original where it needs none, or where too many are being made.
+        """The thumbnail, created if it does not exist; the original where it needs none, or where none can be made.
 
-        :raises DataError: no image, damaged, or too large.
+        :raises DataError: the object is no image.
         :raises RecordNotFoundError: the object is gone.
         """
         deadline = time.monotonic() + PATIENCE
@@ -110,7 +113,7 @@ class Pictures:
                 # Another request may have created it while this one waited.
                 return self.find(record, node, spec) or self._make(record, node, spec, deadline)
         except _Busy:
-            return msgspec.structs.replace(self.original(record, node), instead="busy")
+            return msgspec.structs.replace(self.original(record, node), instead=BUSY)
         finally:
             if free:
                 self._slots.release()
@@ -120,25 +123,29 @@ class Pictures:
             raise _Busy
         original = self.original(record, node)
         if record.size >= MAX_SOURCE:
-            return self._remember(record, spec, f"no thumbnails are made of files of {MAX_SOURCE >> 20} MiB and over")
+            return self._instead(record, spec, original, TOO_LARGE, f"the file is of {MAX_SOURCE >> 20} MiB or over")
         data = node.read(record.key, MAX_SOURCE)
         if not data:
             raise RecordNotFoundError("the object of this record is gone")
         outcome = self._maker.make(data, spec, lambda name: _existing(record, node, name) is not None, deadline)
         if outcome is None:
             raise _Busy
-        found: Picture | str
-        if outcome.kind in (CREATED, CHECK):
-            found = Picture(_key(record, outcome.name), outcome.content_type)
-            if outcome.kind == CREATED:
-                node.put_once(found.key, outcome.data, found.content_type)
-        elif outcome.kind == ORIGINAL:
-            found = Picture("", outcome.content_type)
-        elif outcome.kind == TOO_MUCH:
-            found = msgspec.structs.replace(original, instead="too much")
-        else:
-            found = "object not image" if outcome.kind == NOT_AN_IMAGE else outcome.detail
-        return self._remember(record, spec, found)
+        if outcome.kind == ORIGINAL:
+            return self._remember(record, spec, Picture("", outcome.content_type))
+        if outcome.kind not in (CREATED, CHECK):
+            return self._instead(record, spec, original, outcome.kind, outcome.detail)
+        made = Picture(_key(record, outcome.name), outcome.content_type)
+        if outcome.kind == CREATED:
+            try:
+                node.put_once(made.key, outcome.data, made.content_type)
+            except APIError as e:
+                return self._instead(record, spec, original, NOT_STORED, e.detail)
+        return self._remember(record, spec, made)
+
+    def _instead(self, record: Record, spec: ThumbnailSpec, original: Picture, why: str, detail: str) -> Picture:
+        """The original, where no thumbnail could be made: who wants to see a picture is shown one."""
+        log.log(logging.WARNING if why in SHORT else logging.INFO, "no thumbnail of %s: %s", record.key, detail)
+        return self._remember(record, spec, msgspec.structs.replace(original, instead=why))
 
     def _recall(self, record: Record, spec: ThumbnailSpec | None) -> Picture | None:
         """
@@ -162,12 +169,24 @@ class Pictures:
         return found
 
 
+def _until(_key: object, found: Picture | str, now: float) -> float:
+    """When the cache forgets what was found."""
+    return now + (_SHORT if isinstance(found, Picture) and found.instead in SHORT else _FRESH)
+
+
 @contextmanager
 def _alone(name: str, deadline: float) -> Iterator[None]:
     """One at a time for each thumbnail on this machine: threads and processes, by a locked file."""
     # 256 files serve all names: two that share one wait for each other now and then.
     number = hashlib.sha256(name.encode()).digest()[0]
-    with (_lock_folder() / f"thumbnail-{number}").open("a") as file:
+    try:
+        file = (_lock_folder() / f"thumbnail-{number}").open("a")
+    except OSError as e:
+        # No room, or no right, in the folder for temporary files: two may make the same, and the first is kept.
+        log.warning("thumbnails are made without a lock: %s", e)
+        yield
+        return
+    with file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,9 +16,21 @@ ORIGINAL = "original"
 #: v3.4.0 may have created this one: check whether it exists, and go on if it does not.
 CHECK = "check"
 NOT_AN_IMAGE = "not an image"
-REFUSED = "refused"
+#: From here on the original stands for the thumbnail, and clients and metrics are told why by these words.
+#: Others' thumbnails were being made.
+BUSY = "busy"
 #: Took too long, or too much memory.
 TOO_MUCH = "too much"
+#: Too many pixels, or a file that is not read for that.
+TOO_LARGE = "too large"
+#: Cut, or of a form that is not decoded; browsers may well show it.
+DAMAGED = "damaged"
+#: The process that decodes has ended.
+FAILED = "failed"
+#: Made, but the node would not take it: its disk is full, or its keys lack the right.
+NOT_STORED = "not stored"
+#: What may soon be otherwise. `BUSY` is not kept in mind at all, the others for long.
+SHORT = (FAILED, NOT_STORED)
 
 
 class ThumbnailSpec(msgspec.Struct, frozen=True):

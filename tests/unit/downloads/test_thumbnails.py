@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.core.errors import DataError
+from app.core.errors import APIError, DataError, InternalError, NetworkError
 from app.core.model import ObjectInfo, Record
 from app.downloads import pictures
 from app.downloads.decoder import make
@@ -22,9 +26,11 @@ from app.downloads.pictures import Pictures
 from app.downloads.thumbnail_format import (
     CHECK,
     CREATED,
+    DAMAGED,
+    FAILED,
     NOT_AN_IMAGE,
     ORIGINAL,
-    REFUSED,
+    TOO_LARGE,
     TOO_MUCH,
     Outcome,
     ThumbnailSpec,
@@ -149,39 +155,6 @@ def test_bytes_of_a_12_megapixel_photos_thumbnail() -> None:
     assert len(made.data) * 4 <= len(as_v340(source, image.size))
 
 
-def _stored(upright: Image.Image, orientation: int) -> Image.Image:
-    """What a camera stores, so that a viewer who obeys the orientation sees `upright` (EXIF 2.3, tag 274)."""
-    T = Image.Transpose
-    back = {
-        1: None,
-        2: T.FLIP_LEFT_RIGHT,
-        3: T.ROTATE_180,
-        4: T.FLIP_TOP_BOTTOM,
-        5: T.TRANSPOSE,
-        6: T.ROTATE_90,
-        7: T.TRANSVERSE,
-        8: T.ROTATE_270,
-    }[orientation]
-    return upright if back is None else upright.transpose(back)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_the_eight_orientations_come_out_upright(orientation: int, form: str) -> None:
-    upright = Image.new("RGB", (400, 200), "white")
-    upright.paste("red", (0, 0, 200, 100))
-    upright.paste("lime", (200, 0, 400, 100))
-    upright.paste("blue", (0, 100, 200, 200))
-    exif = Image.Exif()
-    exif[274] = orientation
-    data = encoded(_stored(upright, orientation), form, exif=exif)
-    image = opened(make(data, BOX).data).convert("RGB")
-    assert image.size == (100, 50)
-    for spot, colour in (((25, 12), (255, 0, 0)), ((75, 12), (0, 255, 0)), ((25, 37), (0, 0, 255)), ((75, 37), (255,) * 3)):
-        assert all(abs(a - b) < 12 for a, b in zip(image.getpixel(spot), colour, strict=True)), (spot, image.getpixel(spot))
-    assert image.getexif().get(274, 1) == 1
-
-
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("wanted", ["", "png", "jpeg", "webp"])
 def test_where_a_photo_was_taken_is_gone(small: Image.Image, form: str, wanted: str) -> None:
@@ -256,11 +229,11 @@ def test_animations_stay_animated(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_files_that_are_cut_are_refused(small: Image.Image, form: str) -> None:
+def test_files_that_are_cut_have_no_thumbnail(small: Image.Image, form: str) -> None:
     data = encoded(small, form)
     for part in (0.3, 0.7, 0.95):
         made = make(data[: int(len(data) * part)], BOX)
-        assert made.kind in (REFUSED, NOT_AN_IMAGE), (part, made.kind)
+        assert made.kind == DAMAGED, (part, made.kind)
 
 
 @pytest.mark.parametrize(
@@ -277,19 +250,19 @@ def test_what_is_no_image(data: bytes) -> None:
     assert make(data, BOX).kind == NOT_AN_IMAGE
 
 
-def test_bombs_are_refused_by_their_header() -> None:
+def test_bombs_are_known_by_their_header() -> None:
     bomb = png_bomb(50_000, 50_000)
     assert len(bomb) < 2048
     start = time.process_time()
     made = make(bomb, BOX)
-    assert (made.kind, "50000 x 50000" in made.detail) == (REFUSED, True)
+    assert (made.kind, "50000 x 50000" in made.detail) == (TOO_LARGE, True)
     assert time.process_time() - start < 0.5
     # A size that is allowed, and a body that ends early.
-    assert make(png_bomb(5000, 5000), BOX).kind == REFUSED
+    assert make(png_bomb(5000, 5000), BOX).kind == DAMAGED
     huge = bytearray(encoded(Image.new("L", (64, 64)), "JPEG"))
     place = huge.index(b"\xff\xc0") + 5
     huge[place : place + 4] = b"\xff\xdc\xff\xdc"
-    assert make(bytes(huge), BOX).kind == REFUSED
+    assert make(bytes(huge), BOX).kind == TOO_LARGE
 
 
 def test_an_animation_of_10_000_frames_is_shown_still() -> None:
@@ -367,9 +340,6 @@ def test_a_process_that_dies_is_replaced(helper: ThumbnailHelper, small: Image.I
 
 
 def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, small: Image.Image) -> None:
-    import os
-    import signal
-
     monkeypatch.setattr("app.downloads.decoder_process.TIMEOUT", 0.5)
     helper = ThumbnailHelper()
     try:
@@ -381,6 +351,59 @@ def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, small
         assert process.poll() is not None
     finally:
         helper.close()
+
+
+def test_a_process_that_is_killed_while_it_decodes(helper: ThumbnailHelper, small: Image.Image) -> None:
+    process = helper._running().process
+    os.kill(process.pid, signal.SIGSTOP)
+    killer = threading.Timer(0.2, process.kill)
+    killer.start()
+    made = helper.make(encoded(small, "PNG"), BOX, lambda _: False, soon())
+    killer.join()
+    assert made is not None
+    assert made.kind == FAILED
+    after = helper.make(encoded(small, "PNG"), BOX, lambda _: False, soon())
+    assert after is not None
+    assert after.kind == CREATED
+
+
+def test_a_process_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch, small: Image.Image) -> None:
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    made = ThumbnailHelper().make(encoded(small, "PNG"), BOX, lambda _: False, soon())
+    assert made is not None
+    assert made.kind == FAILED
+
+
+#: Has the kernel end this process at setpriority, as systemd's `SystemCallFilter=~@resources` does, and becomes another
+#: program. The filter (linux/filter.h) loads the call's number, and compares.
+SANDBOX = """
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 141, "aarch64": 140}[platform.machine()]
+lines = ((0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7FFF0000))
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program, 0, 0) == 0
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def test_in_a_sandbox_that_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Image.Image) -> None:
+    sandbox = tmp_path / "python"
+    sandbox.write_text(f"#!{sys.executable}\n{SANDBOX}")
+    sandbox.chmod(0o755)
+    # It does kill.
+    nice = subprocess.run([sandbox, "-c", "import os; os.nice(1)"], check=False)
+    assert nice.returncode == -signal.SIGSYS
+    monkeypatch.setattr("sys.executable", str(sandbox))
+    helper = ThumbnailHelper()
+    try:
+        made = helper.make(encoded(small, "PNG"), BOX, lambda _: False, soon())
+    finally:
+        helper.close()
+    assert made is not None
+    assert made.kind == CREATED
 
 
 def test_no_secret_goes_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,6 +427,8 @@ class FakeNode:
     def __init__(self, **objects: bytes) -> None:
         self.objects: dict[str, tuple[bytes, str]] = {k: (v, "") for k, v in objects.items()}
         self.calls: list[str] = []
+        #: What `put_once` raises.
+        self.refuses: APIError | None = None
 
     def stat(self, key: str) -> ObjectInfo | None:
         self.calls.append(f"stat {key}")
@@ -416,6 +441,8 @@ class FakeNode:
 
     def put_once(self, key: str, body: bytes, content_type: str) -> None:
         self.calls.append(f"put {key}")
+        if self.refuses is not None:
+            raise self.refuses
         self.objects.setdefault(key, (body, content_type))
 
 
@@ -428,6 +455,22 @@ class SlowMaker:
         self.begun.set()
         self.go.wait(10)
         return make(data, wanted)
+
+
+class FixedMaker(SlowMaker):
+    """Answers at once.
+
+    :param outcome: None for what the picture makes.
+    """
+
+    def __init__(self, outcome: Outcome | None) -> None:
+        super().__init__()
+        self.go.set()
+        self.outcome = outcome
+
+    def make(self, data: bytes, wanted: ThumbnailSpec, exists: Callable[[str], bool], deadline: float) -> Outcome | None:
+        made = super().make(data, wanted, exists, deadline)
+        return self.outcome or made
 
 
 def record(size: int = 100, etag: str = "etag") -> Record:
@@ -481,31 +524,74 @@ def test_later_views_ask_nobody(small: Image.Image) -> None:
     assert maker.count == 1
 
 
-def test_large_files_and_no_images_are_refused(small: Image.Image) -> None:
+def test_what_is_no_image_is_refused() -> None:
     maker = SlowMaker()
     maker.go.set()
     shown = Pictures(maker, waiting=1)
-    with pytest.raises(DataError, match="50 MiB"):
-        shown.make(record(50 << 20), FakeNode(k=encoded(small, "PNG")), BOX)
-    for data in (b"text", b"<svg/>", b"<?xml version='1.0'?><svg><script/></svg>"):
-        with pytest.raises(DataError, match="object not image"):
-            shown.make(record(etag="other"), FakeNode(k=data), BOX)
-        with pytest.raises(DataError, match="object not image"):
-            shown.original(record(etag="other"), FakeNode(k=data))
+    for data in (b"text", b"<svg/>", b"<?xml version='1.0'?><svg><script/></svg>", b"BMW, a car", b"RIFF....WAVEfmt ", b""):
+        node = FakeNode(k=data)
+        for _ in range(2):
+            with pytest.raises(DataError, match="object not image"):
+                shown.make(record(etag=data.hex()), node, BOX)
+            with pytest.raises(DataError, match="object not image"):
+                shown.original(record(etag=data.hex()), node)
+        assert len(node.calls) <= 4
     assert maker.count == 0
 
 
-def test_what_cannot_be_shown_is_read_once(small: Image.Image) -> None:
-    node, maker = FakeNode(k=encoded(small, "PNG")[:-500]), SlowMaker()
-    maker.go.set()
-    shown = Pictures(maker, waiting=1)
-    with pytest.raises(DataError, match="damaged"):
-        shown.make(record(), node, BOX)
-    node.calls.clear()
-    for _ in range(3):
-        with pytest.raises(DataError, match="damaged"):
-            shown.find(record(), node, BOX)
-    assert (node.calls, maker.count) == ([], 1)
+def test_the_original_stands_for_what_cannot_be_made(small: Image.Image) -> None:
+    """Each kind by its own word; what stays so is read once, what may pass is tried again."""
+    whole = encoded(small, "PNG")
+    cases: list[tuple[str, bytes, int, Outcome | None]] = [
+        ("too large", whole, 50 << 20, None),
+        ("damaged", whole[:-500], 100, None),
+        ("damaged", b"\x89PNG\r\n\x1a\n", 100, None),
+        ("damaged", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60), 100, None),
+        ("too large", png_bomb(50_000, 50_000), 100, None),
+        ("too much", whole, 100, Outcome(TOO_MUCH)),
+        ("failed", whole, 100, Outcome(FAILED)),
+    ]
+    for word, data, size, outcome in cases:
+        node, maker = FakeNode(k=data), FixedMaker(outcome)
+        shown = Pictures(maker, waiting=1)
+        made = shown.make(record(size), node, BOX)
+        assert (made.key, made.instead) == ("", word)
+        assert made.content_type.startswith("image/")
+        reads = sum(call.startswith("read k 5") for call in node.calls)
+        assert reads == (0 if size == 50 << 20 else 1)
+        node.calls.clear()
+        for _ in range(3):
+            assert shown.find(record(size), node, BOX) == made
+        assert node.calls == []
+
+
+def test_a_node_that_does_not_store_shows_the_original(small: Image.Image) -> None:
+    for error in (NetworkError("full"), InternalError("the node's keys lack the right to do this")):
+        node, maker = FakeNode(k=encoded(small, "PNG")), FixedMaker(None)
+        node.refuses = error
+        shown = Pictures(maker, waiting=1)
+        assert shown.make(record(), node, BOX) == pictures.Picture("", "image/png", "not stored")
+        # For a while: each try reads the picture and decodes it.
+        assert shown.make(record(), node, BOX).instead == "not stored"
+        assert maker.count == 1
+
+
+def test_how_long_each_answer_is_kept() -> None:
+    kept = {
+        word: pictures._until(None, pictures.Picture("", "image/png", word), 0.0) for word in ("", "damaged", "too large")
+    }
+    short = {word: pictures._until(None, pictures.Picture("", "image/png", word), 0.0) for word in ("failed", "not stored")}
+    assert set(kept.values()) == {600.0}
+    assert set(short.values()) == {30.0}
+    assert pictures._until(None, "object not image", 0.0) == 600.0
+
+
+def test_without_a_folder_for_locks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: Image.Image) -> None:
+    """The disk of temporary files may be full, or another user's."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    shown = Pictures(FixedMaker(None), waiting=1)
+    assert shown.make(record(), FakeNode(k=encoded(small, "PNG")), BOX).key.endswith("direct_w100_h100")
 
 
 def test_without_pillow_originals_are_shown(small: Image.Image) -> None:
