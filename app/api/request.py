@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from flask import current_app, request
 from werkzeug.exceptions import ClientDisconnected
@@ -70,6 +71,9 @@ def raw_target() -> str:
     gunicorn keeps them in RAW_URI: WSGI's own path is decoded, and so loses `%2F` and bytes that are not UTF-8.
     """
     raw = str(request.environ["RAW_URI"])
+    if not raw.isascii():
+        # As it should have been sent. gunicorn before 27 takes raw bytes, which are latin-1 here.
+        raw = quote(raw, safe=string.punctuation, encoding="latin-1")
     return raw[max(0, raw.find(_OBJECT)) :]
 
 

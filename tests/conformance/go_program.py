@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.stack import REPO, Process, wait_for
+from tests.stack import REPO, Process, program, wait_for
 
 
 @contextlib.contextmanager
@@ -17,10 +16,10 @@ def running_gin(folder: Path, token: str) -> Iterator[int]:
 
     :param token: the one that it takes.
     """
-    go = shutil.which("go")
-    assert go is not None, "this test needs Go on PATH"
     binary, log = folder / "gin", folder / "gin.log"
-    subprocess.run([go, "build", "-o", binary, "."], cwd=REPO / "tests/conformance/gin", check=True)
+    subprocess.run(
+        [program("go"), "build", "-buildvcs=false", "-o", binary, "."], cwd=REPO / "tests/conformance/gin", check=True
+    )
     process = Process([str(binary)], log, {"TOK": token})
     try:
         process.start()

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -19,7 +23,7 @@ from app.core.names import check_name
 from app.uploads.parts import part_size
 from tests.conformance.go_program import running_gin
 from tests.conformance.odd_requests import CONTENT, NAMES, PARTS, REQUESTS, Request
-from tests.stack import PART, MinIONode, Stack, content_hash, free_port, running, started, wait_for
+from tests.stack import PART, REPO, MinIONode, Stack, content_hash, free_port, running, started, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -373,3 +377,18 @@ def test_cookies_of_30_kb_reach_the_content_too(deployment: Deployment, server: 
     signed = urlsplit(shown.headers["Location"])
     content = requests.get(f"{base}{signed.path}?{signed.query}", headers=headers, timeout=10)
     assert (content.status_code, content.content) == (200, CONTENT)
+
+
+def test_a_file_name_that_the_locale_cannot_read(deployment: Deployment, tmp_path: Path) -> None:
+    """The command line's own client: in the C locale a name of UTF-8 is itself, and U+FFFD stands for what is none."""
+    for name, path in (("照片.bin", "照片.bin"), (os.fsdecode(b"\xff.bin"), "\ufffd.bin")):
+        (tmp_path / name).write_bytes(name.encode(errors="surrogateescape"))
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "upload", tmp_path / name, "--config", deployment.stack.config, "--verify"],
+            env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            cwd=REPO,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().endswith(f"/object/openim-direct-test/{path}\n")

@@ -54,6 +54,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 #: Modules that do no input or output of their own (but for their templates): given the same arguments they answer the same.
 PURE = (
     "core.errors",
+    "core.go_json",
     "core.model",
     "core.names",
     "core.wire",
