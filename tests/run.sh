@@ -25,7 +25,7 @@ NGINX_BIN=$(deploy/tools.sh nginx)
 HAPROXY_BIN=$(deploy/tools.sh haproxy)
 MARIADB_BIN=$(deploy/tools.sh mariadb)
 REDIS_BIN=$(deploy/tools.sh redis)
-for tool in nginx-native faketime promtool chromium chromedriver node systemd-analyze; do deploy/tools.sh "$tool" > /dev/null; done
+for tool in nginx-native faketime promtool chromium chromedriver node go systemd-analyze; do deploy/tools.sh "$tool" > /dev/null; done
 "$venv/bin/ruff" check app tests
 "$venv/bin/ruff" format --check app tests
 "$venv/bin/mypy"

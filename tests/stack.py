@@ -279,7 +279,7 @@ class Stack:
         self.instances = {i: self._instance(i) for i in instances}
         self.balancer: Process | None = None
         if balancer is not None:
-            self.balancer = self._haproxy(balancer) if kind == "haproxy" else self._nginx(balancer, kind)
+            self.balancer = self.haproxy(balancer) if kind == "haproxy" else self._nginx(balancer, kind)
 
     def _instance(self, instance: str) -> Process:
         command = [sys.executable, "-m", "app", "serve", instance, "--config", str(self.config)]
@@ -300,7 +300,8 @@ class Stack:
         assert tested.returncode == 0, tested.stderr
         return Process([binary, "-c", str(file), "-p", str(run_dir), "-g", "daemon off;"], run_dir / "stderr.log")
 
-    def _haproxy(self, edit: Callable[[str], str]) -> Process:
+    def haproxy(self, edit: Callable[[str], str]) -> Process:
+        """HAProxy with the rendered configuration; not started yet."""
         file = self.folder / "haproxy.cfg"
         file.write_text(edit(self.cli("haproxy")))
         binary = program("haproxy")

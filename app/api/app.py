@@ -20,8 +20,9 @@ def create_app(services: Services) -> Flask:
     app = Flask("openim-direct", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.extensions[EXTENSION] = services
-    # A redirect to another path is not v3.4.0's answer to any.
+    # Two slashes are no route's, as in v3.4.0. One too many at the end is redirected there, and taken as it is here.
     app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
     app.url_map.converters["name"] = NameConverter
     observe.register(app, services)
     headers.register(app, services)

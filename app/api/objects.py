@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, g, request
 
-from app.api.request import current_services, read_json, requested_name, returned_api
+from app.api.request import current_services, first_value, read_json, requested_name, requested_query, returned_api
 from app.api.responses import forward, redirect, redirect_to_instance_of, success
 from app.auth.sealing import FormTicket, Ticket
 from app.core import wire
@@ -24,9 +24,9 @@ def authenticate() -> None:
     """Check the headers of a POST in v3.4.0's order: operationID, then token. Views need neither."""
     if request.method != "POST":
         return
-    if not request.headers.get("operationID"):
+    if not first_value("operationID"):
         raise ArgsError("header must have operationID")
-    token = request.headers.get("token")
+    token = first_value("token")
     if not token:
         raise ArgsError("header must have token")
     g.identity = current_services().authenticator.identify(token)
@@ -109,11 +109,11 @@ def access_url() -> Response:
 @objects.get("/i/<_instance>/object/<name:_name>")
 def view(_name: str, _instance: str = "") -> Response:
     """Redirect GET or HEAD of a name to the signed URL of its content, or of a thumbnail (`?type=image`)."""
-    name = requested_name()
+    name, query = requested_name(), requested_query()
     services = current_services()
 
     def to_content(local: bool) -> Response:
-        shown = services.downloads.view(name, request.args, request.method, local)
+        shown = services.downloads.view(name, query, request.method, local)
         return redirect(shown.url, shown.instead)
 
     with services.view_slots:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
+import re
+import string
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from flask import current_app, request
 from werkzeug.exceptions import ClientDisconnected
@@ -10,7 +13,7 @@ from werkzeug.routing import BaseConverter
 
 from app.api.services import Services
 from app.core import wire
-from app.core.errors import BodyError, BodyIncomplete, RecordNotFoundError
+from app.core.errors import BodyIncomplete, RecordNotFoundError
 from app.core.names import api_address, instance_url
 from app.core.wire import RequestT
 
@@ -19,6 +22,8 @@ MAX_BODY = 1 << 20
 #: Where the services lie in `Flask.extensions`.
 EXTENSION = "openim-direct"
 _OBJECT = "/object/"
+#: What Go leaves a pair of a query out for.
+_UNREADABLE = re.compile(r";|%(?![0-9A-Fa-f]{2})")
 
 
 class NameConverter(BaseConverter):
@@ -39,7 +44,7 @@ def read_body() -> bytes:
 
     :raises RequestEntityTooLarge: over `MAX_BODY` bytes (Flask's MAX_CONTENT_LENGTH).
     :raises BodyIncomplete: the rest of it did not come; a body that ends early is none.
-    :raises BodyError: its chunks are malformed.
+    :raises BodyError: its chunks are malformed (from the stream itself).
     """
     try:
         body = request.get_data()
@@ -47,9 +52,6 @@ def read_body() -> bytes:
         raise BodyIncomplete("the rest of the body did not come in time") from None
     except ClientDisconnected:
         raise BodyIncomplete("the connection ended in the middle of the body") from None
-    except (OSError, StopIteration) as e:
-        # gunicorn's own for chunks that it cannot read.
-        raise BodyError(f"the body's chunks are malformed: {e}") from None
     if request.content_length is not None and len(body) < request.content_length:
         raise BodyIncomplete(f"the body ended after {len(body)} of {request.content_length} bytes")
     return body
@@ -69,6 +71,9 @@ def raw_target() -> str:
     gunicorn keeps them in RAW_URI: WSGI's own path is decoded, and so loses `%2F` and bytes that are not UTF-8.
     """
     raw = str(request.environ["RAW_URI"])
+    if not raw.isascii():
+        # As it should have been sent. gunicorn before 27 takes raw bytes, which are latin-1 here.
+        raw = quote(raw, safe=string.punctuation, encoding="latin-1")
     return raw[max(0, raw.find(_OBJECT)) :]
 
 
@@ -83,6 +88,21 @@ def requested_name() -> str:
         return unquote_to_bytes(raw_target().partition("?")[0][len(_OBJECT) :]).decode()
     except UnicodeDecodeError:
         raise RecordNotFoundError from None
+
+
+def requested_query() -> Mapping[str, str]:
+    """Return the query of a view as Go reads it: of each key the first value, and without pairs that it cannot read."""
+    query = raw_target().partition("?")[2]
+    pairs = [pair for pair in query.split("&") if pair and not _UNREADABLE.search(pair)]
+    return dict(reversed(parse_qsl("&".join(pairs), keep_blank_values=True)))
+
+
+def first_value(header: str) -> str:
+    """Return the value of a header of the request, of the first where it is there several times, as Go does.
+
+    WSGI joins them by commas, which no value has that is asked for so.
+    """
+    return request.headers.get(header, "").partition(",")[0].strip()
 
 
 def returned_api() -> str:

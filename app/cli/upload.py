@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from pathlib import Path
 
 import click
@@ -37,9 +38,10 @@ def upload(
         api_url = api_url or deployment.public_url
         given_token = given_token or make_token(deployment.auth.secrets[0], user, 5, 3600)
     client = Client(api_url, given_token, keep_cookies=cookies)
+    name = _readable(name or file.name)
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     with click.progressbar(length=file.stat().st_size, label=file.name, show_pos=False) as bar:
-        url, existed = client.upload(file, f"{user}/{name or file.name}", content_type, bar.update)
+        url, existed = client.upload(file, f"{user}/{name}", content_type, bar.update)
     if existed:
         click.echo("the content was there already; no byte was sent", err=True)
     if verify:
@@ -47,3 +49,12 @@ def upload(
             raise click.ClickException(f"{url} does not give back the bytes of {file}")
         click.echo("downloaded again: the bytes are equal", err=True)
     click.echo(url)
+
+
+def _readable(name: str) -> str:
+    """Return a name that the locale cannot read as UTF-8, which it mostly is; U+FFFD stands for what is none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode(errors="replace")
+    return name

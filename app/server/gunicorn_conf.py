@@ -48,9 +48,18 @@ timeout = 60
 # Each worker opens its own connections after the fork.
 preload_app = False
 
-# A name of 1,024 bytes is 3 KB when it is percent-encoded.
+# A name of 1,024 bytes is 3 KB when it is percent-encoded. gunicorn takes no more than this, or any length.
 limit_request_line = 8190
-limit_request_field_size = 8190
+# Bytes. Cookies of a whole company's domain come along: what the rendered nginx takes (large_client_header_buffers), 32 KiB.
+limit_request_field_size = 32768
+# What the rendered HAProxy takes (tune.http.maxhdr), and what balancers add.
+limit_request_fields = 140
+
+# What proxies say of scheme and path decides nothing here. By default two such headers that contradict each other are a 400
+# for clients of a balancer on this machine, and a header SCRIPT_NAME is a 500.
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
 backlog = 1024
 # gunicorn's heartbeat file, and the files in which the workers count; a slow disk would block them.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108

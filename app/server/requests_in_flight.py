@@ -8,13 +8,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import ClosingIterator
+
+from app.core.errors import BodyError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 #: Seconds within which the whole of a body must come; one of 10,000 part hashes has 350 KB.
 BODY_TIMEOUT = 20
+#: Characters of gunicorn's own message, which repeats what it could not read.
+_MAX_CAUSE = 200
 #: Seconds that a stopping worker waits for a request that may be on its way on a kept connection.
 LINGER = 2.0
 
@@ -45,7 +50,10 @@ class RequestsInFlight:
 
 
 class _TimedInput:
-    """A request's body that raises TimeoutError where it does not come in time: gunicorn's gevent worker waits for ever."""
+    """A request's body that raises TimeoutError where it does not come in time: gunicorn's gevent worker waits for ever.
+
+    Malformed chunks and trailers raise BodyError, instead of what gunicorn raises for them.
+    """
 
     def __init__(self, stream: InputStream) -> None:
         self._stream = stream
@@ -55,7 +63,10 @@ class _TimedInput:
         if self._ended:
             return b""
         with gevent.Timeout(BODY_TIMEOUT, TimeoutError):
-            data = self._stream.read(size)
+            try:
+                data = self._stream.read(size)
+            except ParseException as e:
+                raise BodyError(f"the body's chunks are malformed: {str(e)[:_MAX_CAUSE]}") from None
         # gunicorn answers with less than what was asked for only at the end.
         self._ended = size < 0 or len(data) < size
         return data

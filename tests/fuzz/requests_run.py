@@ -29,6 +29,7 @@ LIMIT_SECONDS = 2.0
 ODD_TEXTS = [
     *["", " ", "u1/", "u1/a", "u2/a", "../..", "u1/../x", "%00", "\x00", "图" * 400, "a" * 5000, "é\u0301", "'\"\\"],
     *["\r\nX: y", "${jndi:x}", "<script>", "-1", "null", "0" * 32, "69a329523ce1ec88bf63061863d9cb14", "9" * 400, "\ud7ff"],
+    "\ud83d",
 ]
 ODD_NUMBERS = [0, 1, -1, 5, 5 << 20, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 10**30, 1.5, 1e300, 53687091200000]
 FIELDS = {
@@ -73,6 +74,9 @@ class Fuzzer:
 
     def body(self, route: str) -> bytes:
         fields = {name: self.value() for name in FIELDS[route] if self.random.random() < 0.85}
+        if self.random.random() < 0.1:
+            # Keys match without regard to case.
+            fields = {self.random.choice([name.upper(), name.lower(), name]): value for name, value in fields.items()}
         if route == "initiate_multipart_upload" and self.random.random() < 0.5:
             fields.update(
                 hash=f"{self.random.getrandbits(128):032x}",
@@ -90,7 +94,9 @@ class Fuzzer:
             return text[: self.random.randrange(len(text) + 1)]
         if pick < 0.12:
             return bytes(self.random.randrange(256) for _ in range(self.random.randrange(60)))
-        if pick < 0.13:
+        if pick < 0.16:
+            return text + self.random.choice([b" and more", b"\xff", text])
+        if pick < 0.17:
             return b"[" * self.random.choice([10, 1000, 100_000])
         return text
 

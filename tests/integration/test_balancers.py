@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 import requests
@@ -133,6 +135,23 @@ def test_names_pass_raw_and_uploads_read_back(stack: Stack) -> None:
         for instance in INSTANCES:
             assert same(api.get(url.replace("/object/", f"/i/{instance}/object/", 1)).content, content)
         assert api.session.head(url, allow_redirects=True, timeout=10).headers["Content-Length"] == str(len(content))
+
+
+def test_raw_utf8_in_a_url_shows_the_content(stack: Stack) -> None:
+    """As Java's HttpURLConnection sends a returned URL."""
+    stack.api().upload(os.urandom(50), "u1/目//录 %?.bin")
+
+    def shown(method: str, prefix: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as s:
+            path = f"{prefix}/object/u1/目//录%20%25%3F.bin"
+            s.sendall(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{stack.port}\r\nConnection: close\r\n\r\n".encode())
+            head = b"".join(iter(lambda: s.recv(65536), b"")).partition(b"\r\n\r\n")[0]
+        assert b"%E5%BD%95%20%25%3F.bin" in unquote_to_bytes(head), head
+        return head.split(b" ")[1]
+
+    for method in ("GET", "HEAD"):
+        for prefix in ("", "/i/i1", "/i/i3", "/i/gone"):
+            assert shown(method, prefix) == b"302", (method, prefix)
 
 
 def test_only_the_bucket_of_a_node_is_reachable(stack: Stack) -> None:

@@ -49,10 +49,12 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("config",),
     "click": ("cli",),
     "gevent": ("server", "routing.forwarding"),
+    "gunicorn": ("server",),
 }
 #: Modules that do no input or output of their own (but for their templates): given the same arguments they answer the same.
 PURE = (
     "core.errors",
+    "core.go_json",
     "core.model",
     "core.names",
     "core.wire",
