@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from flask import current_app, request
@@ -19,6 +20,8 @@ MAX_BODY = 1 << 20
 #: Where the services lie in `Flask.extensions`.
 EXTENSION = "openim-direct"
 _OBJECT = "/object/"
+#: What stands before the path in the absolute form of a request (RFC 9112, 3.2.2), and a character that is encoded.
+_ORIGIN, _ENCODED = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"), re.compile("%[0-9A-Fa-f]{2}")
 
 
 class NameConverter(BaseConverter):
@@ -64,12 +67,19 @@ def read_json(shape: type[RequestT]) -> RequestT:
 
 
 def raw_target() -> str:
-    """Return path and query as the client sent them, without what stands before `/object/`.
+    """Return path and query as the client sent them, without what stands before the `/object/` that the route begins with.
 
     gunicorn keeps them in RAW_URI: WSGI's own path is decoded, and so loses `%2F` and bytes that are not UTF-8.
     """
-    raw = str(request.environ["RAW_URI"])
-    return raw[max(0, raw.find(_OBJECT)) :]
+    raw, path = _ORIGIN.sub("", str(request.environ["RAW_URI"])), str(request.environ["PATH_INFO"])
+    if raw.startswith(_OBJECT):
+        return raw
+    # `/i/<instance>/object/`, or one of the two with characters percent-encoded. A name may hold the same once more.
+    before = 0 if path.startswith(_OBJECT) else path.index("/", len("/i/"))
+    end = 0
+    for _ in range(before + len(_OBJECT)):
+        end += 3 if _ENCODED.match(raw, end) else 1
+    return _OBJECT + raw[end:]
 
 
 def requested_name() -> str:
@@ -88,5 +98,6 @@ def requested_name() -> str:
 def returned_api() -> str:
     """Return what URLs in the answer begin with: what the client asks for in X-Request-Api, else public_url."""
     services = current_services()
-    address = api_address(request.headers.get("X-Request-Api")) or services.deployment.public_url
+    asked = request.headers.get("X-Request-Api")
+    address = (asked and api_address(asked)) or services.deployment.public_url
     return instance_url(address, services.instance.id) if services.deployment.instance_urls else address

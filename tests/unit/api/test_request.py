@@ -1,0 +1,47 @@
+"""What is read of the path as it came."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from flask import Flask
+
+from app.api.request import raw_target, requested_name
+
+
+@pytest.mark.parametrize(
+    ("raw", "target", "name"),
+    [
+        ("/object/u1/x", "/object/u1/x", "u1/x"),
+        ("/object/u1/x?a=/object/u2/y", "/object/u1/x?a=/object/u2/y", "u1/x"),
+        ("/object/u1/object/x.png", "/object/u1/object/x.png", "u1/object/x.png"),
+        ("/object/object/x", "/object/object/x", "object/x"),
+        ("/object//object/x", "/object//object/x", "/object/x"),
+        ("/object/", "/object/", ""),
+        ("/object/%2Fu1%2F%E5%9B%BE%25", "/object/%2Fu1%2F%E5%9B%BE%25", "/u1/图%"),
+        ("/i/i1/object/u1/x", "/object/u1/x", "u1/x"),
+        ("/i/i1/object/i/i1/object/x?q", "/object/i/i1/object/x?q", "i/i1/object/x"),
+        # Instances may be called so.
+        ("/i/object/object/u1/x", "/object/u1/x", "u1/x"),
+        ("/i/i/object/u1/object/x", "/object/u1/object/x", "u1/object/x"),
+        # Go's client of the absolute form, and hosts of any name.
+        ("http://h/object/u1/x?y", "/object/u1/x?y", "u1/x"),
+        ("http://object/object/u1/x", "/object/u1/x", "u1/x"),
+        ("HTTP://object/i/object/object/u1/x", "/object/u1/x", "u1/x"),
+        # v3.4.0 looks for routes in the decoded path.
+        ("/%6Fbject/u1/x", "/object/u1/x", "u1/x"),
+        ("/object%2Fu1/%2Fx", "/object/u1/%2Fx", "u1//x"),
+        ("/i%2F%69%31/%6fbject/u1/%object/", "/object/u1/%object/", "u1/%object/"),
+        # Bytes, as WSGI gives them.
+        ("/i/i1/object/\xe5\x9b\xbe", "/object/\xe5\x9b\xbe", "图"),
+    ],
+)
+def test_the_target_begins_with_the_routes_object(raw: str, target: str, name: str) -> None:
+    path = raw.partition("?")[0]
+    if "://" in path:
+        path = "/" + path.split("/", 3)[3]
+    environ = {"RAW_URI": raw, "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1")}
+    with Flask(__name__).test_request_context(environ_overrides=environ):
+        assert raw_target() == target
+        assert requested_name() == name
