@@ -12,7 +12,7 @@ from werkzeug.routing import BaseConverter
 from app.api.services import Services
 from app.core import wire
 from app.core.errors import BodyError, BodyIncomplete, RecordNotFoundError
-from app.core.names import api_address, instance_url
+from app.core.names import api_address, encoded_target, instance_url
 from app.core.wire import RequestT
 
 #: Bytes; 10,000 part hashes take 350 KB.
@@ -71,9 +71,13 @@ def raw_target() -> str:
 
     gunicorn keeps them in RAW_URI: WSGI's own path is decoded, and so loses `%2F` and bytes that are not UTF-8.
     """
-    raw, path = _ORIGIN.sub("", str(request.environ["RAW_URI"])), str(request.environ["PATH_INFO"])
+    raw = str(request.environ["RAW_URI"])
+    if not raw.isascii():
+        # As it should have been sent. gunicorn before 27 takes raw bytes, which are Latin-1 here.
+        raw = encoded_target(raw)
     if raw.startswith(_OBJECT):
         return raw
+    raw, path = _ORIGIN.sub("", raw), str(request.environ["PATH_INFO"])
     # `/i/<instance>/object/`, or one of the two with characters percent-encoded. A name may hold the same once more.
     before = 0 if path.startswith(_OBJECT) else path.index("/", len("/i/"))
     end = 0

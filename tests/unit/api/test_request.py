@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from app.api.request import raw_target, requested_name
+from app.core.errors import RecordNotFoundError
 
 
 @pytest.mark.parametrize(
@@ -34,14 +35,20 @@ from app.api.request import raw_target, requested_name
         ("/object%2Fu1/%2Fx", "/object/u1/%2Fx", "u1//x"),
         ("/i%2F%69%31/%6fbject/u1/%object/", "/object/u1/%object/", "u1/%object/"),
         # Bytes, as WSGI gives them.
-        ("/i/i1/object/\xe5\x9b\xbe", "/object/\xe5\x9b\xbe", "图"),
+        ("/object/\xe5\x9b\xbe%41\xbe?x=\xbe", "/object/%E5%9B%BE%41%BE?x=%BE", None),
+        ("/i/i1/object/\xe5\x9b\xbe", "/object/%E5%9B%BE", "图"),
     ],
 )
-def test_the_target_begins_with_the_routes_object(raw: str, target: str, name: str) -> None:
+def test_the_target_begins_with_the_routes_object(raw: str, target: str, name: str | None) -> None:
     path = raw.partition("?")[0]
     if "://" in path:
         path = "/" + path.split("/", 3)[3]
     environ = {"RAW_URI": raw, "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1")}
     with Flask(__name__).test_request_context(environ_overrides=environ):
         assert raw_target() == target
-        assert requested_name() == name
+        if name is None:
+            # No name has bytes that are not UTF-8.
+            with pytest.raises(RecordNotFoundError):
+                requested_name()
+        else:
+            assert requested_name() == name
