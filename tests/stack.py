@@ -253,7 +253,7 @@ class Stack:
         kind: str = "nginx",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.nodes = folder, nodes
+        self.folder, self.nodes, self.kind = folder, nodes, kind
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ports = {i: free_port() for i in instances}

@@ -26,7 +26,7 @@ def register(app: Flask, services: Services) -> None:
         sender = services.sealer.forwarded_by(headers.get(MARK_HEADER))
         cookie = request.cookies.get(cookie_name) if "Cookie" in headers else None
         path = request.path
-        prefix = path[3 : path.find("/", 3)] if path.startswith("/i/") else headers.get(PREFIX_HEADER)
+        prefix = path[3:].partition("/")[0] if path.startswith("/i/") else headers.get(PREFIX_HEADER)
         g.started = time.perf_counter()
         g.trail = trail.begin(headers.get("operationID", ""))
         g.forwarded_by = sender

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from flask import current_app, request
 from werkzeug.exceptions import ClientDisconnected
@@ -14,7 +13,7 @@ from werkzeug.routing import BaseConverter
 from app.api.services import Services
 from app.core import wire
 from app.core.errors import BodyIncomplete, RecordNotFoundError
-from app.core.names import api_address, instance_url
+from app.core.names import api_address, encoded_target, instance_url
 from app.core.wire import RequestT
 
 #: Bytes; 10,000 part hashes take 350 KB.
@@ -24,6 +23,8 @@ EXTENSION = "openim-direct"
 _OBJECT = "/object/"
 #: What Go leaves a pair of a query out for.
 _UNREADABLE = re.compile(r";|%(?![0-9A-Fa-f]{2})")
+#: What stands before the path in the absolute form of a request (RFC 9112, 3.2.2), and a character that is encoded.
+_ORIGIN, _ENCODED = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"), re.compile("%[0-9A-Fa-f]{2}")
 
 
 class NameConverter(BaseConverter):
@@ -66,15 +67,23 @@ def read_json(shape: type[RequestT]) -> RequestT:
 
 
 def raw_target() -> str:
-    """Return path and query as the client sent them, without what stands before `/object/`.
+    """Return path and query as the client sent them, without what stands before the `/object/` that the route begins with.
 
     gunicorn keeps them in RAW_URI: WSGI's own path is decoded, and so loses `%2F` and bytes that are not UTF-8.
     """
     raw = str(request.environ["RAW_URI"])
     if not raw.isascii():
-        # As it should have been sent. gunicorn before 27 takes raw bytes, which are latin-1 here.
-        raw = quote(raw, safe=string.punctuation, encoding="latin-1")
-    return raw[max(0, raw.find(_OBJECT)) :]
+        # As it should have been sent. gunicorn before 27 takes raw bytes, which are Latin-1 here.
+        raw = encoded_target(raw)
+    if raw.startswith(_OBJECT):
+        return raw
+    raw, path = _ORIGIN.sub("", raw), str(request.environ["PATH_INFO"])
+    # `/i/<instance>/object/`, or one of the two with characters percent-encoded. A name may hold the same once more.
+    before = 0 if path.startswith(_OBJECT) else path.index("/", len("/i/"))
+    end = 0
+    for _ in range(before + len(_OBJECT)):
+        end += 3 if _ENCODED.match(raw, end) else 1
+    return _OBJECT + raw[end:]
 
 
 def requested_name() -> str:
@@ -108,5 +117,6 @@ def first_value(header: str) -> str:
 def returned_api() -> str:
     """Return what URLs in the answer begin with: what the client asks for in X-Request-Api, else public_url."""
     services = current_services()
-    address = api_address(request.headers.get("X-Request-Api")) or services.deployment.public_url
+    asked = request.headers.get("X-Request-Api")
+    address = (asked and api_address(asked)) or services.deployment.public_url
     return instance_url(address, services.instance.id) if services.deployment.instance_urls else address

@@ -8,7 +8,7 @@ from flask import Response, g, request
 from app.api.request import current_services, raw_target, read_body
 from app.core import wire
 from app.core.errors import NetworkError
-from app.core.names import instance_url
+from app.core.names import encoded_target, instance_url
 from app.routing import pinning
 
 JSON = "application/json"
@@ -92,4 +92,4 @@ def redirect_to_instance_of(node_id: str) -> Response:
     owners = pinning.owners(services.deployment, node_id, services.instance.id)
     if not owners:
         raise NetworkError(f"the object lies on node {node_id}, which no instance serves")
-    return redirect(instance_url(services.deployment.public_url, owners[0].id) + raw_target())
+    return redirect(instance_url(services.deployment.public_url, owners[0].id) + encoded_target(raw_target()))

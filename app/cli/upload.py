@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from app.auth.tokens import make_token
-from app.cli.options import config_option, load_config
+from app.cli.options import UserError, config_option, load_config
+from app.core.addresses import canonical_url
 from app.operations.client import Client
 
 
@@ -37,7 +38,10 @@ def upload(
         deployment = load_config(config_file)
         api_url = api_url or deployment.public_url
         given_token = given_token or make_token(deployment.auth.secrets[0], user, 5, 3600)
-    client = Client(api_url, given_token, keep_cookies=cookies)
+    try:
+        client = Client(canonical_url(api_url), given_token, keep_cookies=cookies)
+    except ValueError as e:
+        raise UserError(f"--url {e}") from None
     name = _readable(name or file.name)
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     with click.progressbar(length=file.stat().st_size, label=file.name, show_pos=False) as bar:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PrivateAttr, model_validator
 
 from app.config.section import Section
-from app.config.urls import URL, Bind, Listen, RecordsURL, RedisURL, URLWithPath
+from app.config.urls import URL, Bind, Domain, Listen, Origin, RecordsURL, RedisURL, URLWithPath
 from app.config.values import Duration, Flag, SecretText, SecretURL, Text, Whole, matching
 
 #: The Go SDK's resume code fails under an hour left, so that shorter lives would break every upload with it.
@@ -26,14 +26,7 @@ ID = r"[A-Za-z0-9_-]{1,32}"
 CookieName = Annotated[
     Text, matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _ (nginx reads $cookie_<name>)")
 ]
-Domain = Annotated[Text, matching(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", "must be a host name")]
 FilePath = Annotated[Text, matching(r"[A-Za-z0-9_./@+-]+", "must be a file path of letters, digits and _ . / @ + -")]
-Origin = Annotated[
-    Text,
-    matching(
-        r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", "is no origin: write scheme, host and port, such as https://web.example.com"
-    ),
-]
 Bucket = Annotated[
     Text,
     matching(

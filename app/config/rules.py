@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from app.config.models import ID, Deployment, Instance, Node
 from app.config.section import Section
 from app.config.values import SecretURL
+from app.core.addresses import canonical_url
 
 #: Path in the file, what is wrong, and paths of other keys that the rule has read.
 Breach = tuple[str, ...]
@@ -49,7 +50,7 @@ def _secure(d: Deployment) -> bool:
 def _url(instance: Instance) -> str:
     """Empty where the file does not tell at which address others reach it."""
     everywhere = instance.bind.rpartition(":")[0] in ("0.0.0.0", "[::]", "*", "")  # noqa: S104 (compared, not bound)
-    return instance.url or ("" if everywhere else f"http://{instance.bind}")
+    return instance.url or ("" if everywhere else canonical_url(f"http://{instance.bind}"))
 
 
 def breaches(deployment: Deployment, base: Path, faulty: list[str]) -> Iterator[tuple[str, str]]:

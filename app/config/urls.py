@@ -1,4 +1,7 @@
-"""The kinds of URLs and addresses in instances.yaml. No fault repeats a piece of one: it may be a password's."""
+"""The kinds of URLs and addresses in instances.yaml, each read into its one form (`core.addresses`).
+
+No fault repeats a piece of one: it may be a password's.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from urllib.parse import parse_qsl, unquote
 
 from pydantic import AfterValidator
 
-from app.config.values import SecretURL, Written
+from app.config.values import SecretURL, Text, Written
+from app.core.addresses import canonical_bind, canonical_host, canonical_port, canonical_url
 
 _URL = re.compile(
     r"(?P<scheme>[a-z+]+)://(?:(?P<login>[^/?#]*)@)?(?P<host>\[[^/?#]*\]|[^/?#:]*)(?P<port>:[^/?#]*)?"
@@ -53,17 +57,36 @@ def _port_ok(port: str) -> bool:
 
 
 def _bind(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not _port_ok(port) or not _host_ok(host):
+    if ":" not in text:
         raise ValueError("must be address:port, such as 127.0.0.1:10011")
-    return text
+    try:
+        return canonical_bind(text)
+    except ValueError as e:
+        raise ValueError(f"{e}; it is an address:port, such as 127.0.0.1:10011") from None
 
 
 def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not _port_ok(port) or not (host in ("", "*") or _host_ok(host)):
-        raise ValueError("must be a port or address:port")
-    return text
+    try:
+        if host in ("", "*"):
+            return text.removesuffix(port) + str(canonical_port(port))
+        return canonical_bind(text)
+    except ValueError as e:
+        raise ValueError(f"{e}; it is a port or address:port") from None
+
+
+def _origin(text: str) -> str:
+    try:
+        return _no_path(canonical_url(text))
+    except ValueError as e:
+        raise ValueError(f"{e}: an origin is scheme, host and port, such as https://web.example.com") from None
+
+
+def _domain(text: str) -> str:
+    name = canonical_host(text.removeprefix("."))
+    if not name[-1].isalnum():
+        raise ValueError("must be a host name, and without a dot at its end: browsers drop such a cookie otherwise")
+    return "." * text.startswith(".") + name
 
 
 def _parts(url: str, schemes: tuple[str, ...], form: str, hint: str = "") -> re.Match[str]:
@@ -82,20 +105,6 @@ def _parts(url: str, schemes: tuple[str, ...], form: str, hint: str = "") -> re.
     if parts["port"] and not _port_ok(parts["port"][1:]):
         raise ValueError(f"must name a port from 1 to 65535{hint}")
     return parts
-
-
-def _http_url(url: str) -> str:
-    """Without its last slash."""
-    parts = _parts(url, ("http", "https"), "an http:// or https:// URL")
-    if parts["login"] is not None:
-        raise ValueError("must not hold a user or password")
-    if not parts["host"]:
-        raise ValueError("must name a host")
-    if parts["query"] or parts["fragment"]:
-        raise ValueError("must not hold a query or fragment")
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", (parts["path"] or "").rstrip("/")):
-        raise ValueError("its path must be plain segments of letters, digits and . _ ~ -")
-    return url.rstrip("/")
 
 
 def _no_path(url: str) -> str:
@@ -152,9 +161,11 @@ def _records_url(url: SecretURL) -> SecretURL:
     return url
 
 
-URLWithPath = Annotated[str, AfterValidator(_http_url), Written("URL", (), r"^https?://")]
+URLWithPath = Annotated[str, AfterValidator(canonical_url), Written("URL", (), r"^[Hh][Tt][Tt][Pp][Ss]?://")]
 URL = Annotated[URLWithPath, AfterValidator(_no_path)]
 Bind = Annotated[str, AfterValidator(_bind), Written("address:port", (), r":\d+$")]
 Listen = Annotated[str, AfterValidator(_listen), Written("port or address:port", ("integer",), r"^(.*:)?\d+$")]
+Origin = Annotated[Text, AfterValidator(_origin)]
+Domain = Annotated[Text, AfterValidator(_domain)]
 RedisURL = Annotated[SecretURL, AfterValidator(_redis_url), Written("secret", ("number", "boolean"))]
 RecordsURL = Annotated[SecretURL, AfterValidator(_records_url), Written("secret", ("number", "boolean"))]

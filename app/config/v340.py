@@ -6,12 +6,12 @@ and so does this: documents are those of `document.load_yaml`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from app.config.document import NULL
+from app.core.addresses import canonical_url, endpoint, is_loopback
 from app.core.errors import ImportFault
 
 #: What Go's yaml.v3 takes for true.
@@ -89,7 +89,7 @@ def convert(files: Sequence[tuple[str, Any]]) -> Imported:
             if file.get(path) != first.get(path):
                 notes.append(f"{path} differs between {first.name} and {file.name}: taken from {first.name}")
     document = {
-        "public_url": first.need("object.apiURL").rstrip("/"),
+        "public_url": _one_form(first.need("object.apiURL")),
         "auth": {
             "secret": first.need("secret"),
             "redis": _redis(first, notes),
@@ -97,7 +97,7 @@ def convert(files: Sequence[tuple[str, Any]]) -> Imported:
         },
         "records": _mysql(first),
         "legacy": {"table": True, "node": "auto" if len(nodes) > 1 else "m1", "mirror": True},
-        "balancer": {"legacy_api": f"http://127.0.0.1:{first.need('api.openImApiPort')}"},
+        "balancer": {"legacy_api": _one_form(f"http://127.0.0.1:{first.need('api.openImApiPort')}")},
         "nodes": nodes,
         "instances": instances,
     }
@@ -114,8 +114,8 @@ def _node(file: _File) -> dict[str, Any]:
     if engine not in (None, "minio"):
         file.missing.append(f"{file.name}: object.enable is {engine}: only minio can be carried over")
     node: dict[str, Any] = {
-        "endpoint": file.need("object.minio.endpoint").rstrip("/"),
-        "sign_endpoint": (file.text("object.minio.signEndpoint") or file.text("object.minio.endpoint")).rstrip("/"),
+        "endpoint": _one_form(file.need("object.minio.endpoint")),
+        "sign_endpoint": _one_form(file.text("object.minio.signEndpoint") or file.text("object.minio.endpoint")),
         "bucket": file.need("object.minio.bucket"),
         "access_key": file.need("object.minio.accessKeyID"),
         "secret_key": file.need("object.minio.secretAccessKey"),
@@ -125,6 +125,15 @@ def _node(file: _File) -> dict[str, Any]:
     if file.text("object.minio.publicRead") in _TRUE:
         node["public_read"] = True
     return node
+
+
+def _one_form(url: str) -> str:
+    """As instances.yaml keeps addresses, so that a node that two files write differently is one; what is none stays as it is
+    written, and is named as a fault of the result."""
+    try:
+        return canonical_url(url)
+    except ValueError:
+        return url.rstrip("/")
 
 
 def _redis(file: _File, notes: list[str]) -> str:
@@ -147,15 +156,23 @@ def _add_warnings(document: dict[str, Any], notes: list[str]) -> None:
             notes.append(f"{path} holds the placeholder {_PLACEHOLDER}: write the address that clients call")
         if "${" in value:
             notes.append(f"{path} holds ${{, which instances.yaml takes for a variable: move it to a file ({path}_file)")
-    if urlsplit(document["public_url"]).hostname in ("127.0.0.1", "localhost"):
+    public, legacy_api = (_endpoint(url) for url in (document["public_url"], document["balancer"]["legacy_api"]))
+    if public and is_loopback(public[0]):
         notes.append("public_url is a loopback address: clients on other machines cannot call it")
-    ports = re.findall(r":(\d+)$", document["public_url"])
-    if ports and document["balancer"]["legacy_api"].endswith(f":{ports[0]}"):
+    if public and legacy_api and public[1] == legacy_api[1]:
         notes.append(
-            f"nginx listens where the v3.4.0 API does now (port {ports[0]}): move that API to another port, and set "
+            f"nginx listens where the v3.4.0 API does now (port {public[1]}): move that API to another port, and set "
             f"balancer.legacy_api to it; or set balancer.listen where TLS ends in front"
         )
     notes.append("instances are given loopback ports on one machine: set bind and url where they run on several")
+
+
+def _endpoint(url: str) -> tuple[str, int] | None:
+    """Host and port of a URL that is one."""
+    try:
+        return endpoint(canonical_url(url))
+    except ValueError:
+        return None
 
 
 def _strings(value: Any, path: str) -> Any:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from urllib.parse import quote
 
+from app.core.addresses import canonical_url
 from app.core.errors import ArgsError, NoPermissionError
 
 #: Bytes of UTF-8. v3.4.0 says "characters", and counts bytes.
 MAX_NAME_BYTES = 1024
 
-# v3.4.0 returns names raw, and apps in the field encode them themselves. These characters alone are encoded here: with
-# them v3.4.0's own URLs could not be fetched.
-_UNSAFE = re.compile(r"""[\x00-\x1f\x7f%#?\\"']""")
-
-_API_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/?")
+# What RFC 3986 (3.3) lets stand in a path stays as v3.4.0 writes it, but for the apostrophe, which ends attributes and
+# texts that a URL is put into.
+_PATH = "/!$&()*+,;=:@"
+#: What may not stand in a request target (RFC 3986, 3.3 and 3.4): other bytes, and `%` without two hex digits.
+_NOT_IN_A_TARGET = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]")
+#: Characters of an address that a client asks for.
+_MAX_ADDRESS = 256
 
 
 def check_name(name: str, user: str, is_admin: bool) -> None:
@@ -37,16 +42,28 @@ def check_name(name: str, user: str, is_admin: bool) -> None:
         raise NoPermissionError(f"name must start with `{user}/`")
 
 
-def api_address(header: str | None) -> str | None:
-    """The header X-Request-Api of later OpenIM versions: what returned URLs begin with; None unless it is a plain URL."""
-    if header is None or len(header) > 256 or not _API_ADDRESS.fullmatch(header):
+@lru_cache(1024)
+def api_address(header: str) -> str | None:
+    """The header X-Request-Api of later OpenIM versions, in its one form: what returned URLs begin with; None unless it is a
+    plain URL."""
+    try:
+        return canonical_url(header) if len(header) <= _MAX_ADDRESS and header.isascii() else None
+    except ValueError:
         return None
-    return header.rstrip("/")
 
 
 def object_url(api_url: str, name: str) -> str:
-    """The public URL of a name, as v3.4.0 returns it: raw UTF-8, with only the characters that break a URL encoded."""
-    return f"{api_url}/object/" + _UNSAFE.sub(lambda m: f"%{ord(m.group()):02X}", name)
+    """The public URL of a name: v3.4.0's, with all that no URL may hold percent-encoded. Raw, as v3.4.0 returns it, browsers
+    cut spaces at its end, and clients differ in what they make of the rest."""
+    return f"{api_url}/object/{quote(name, safe=_PATH)}"
+
+
+def encoded_target(target: str) -> str:
+    """A path and query as clients sent them, with what no request target may hold percent-encoded; all else as it is.
+
+    :param target: its characters stand for bytes, as in WSGI (Latin-1).
+    """
+    return _NOT_IN_A_TARGET.sub(lambda m: f"%{ord(m[0]):02X}", target)
 
 
 def instance_url(api_url: str, instance_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -69,12 +69,17 @@ class Downloads:
         :raises NotCreatedError: not `local`, and another node's.
         """
         at = time.time() // VIEW_WINDOW * VIEW_WINDOW
-        return self._show(name, query, method, VIEW_EXPIRES, at, local)
+        return self._show(self._meant(name), query, method, VIEW_EXPIRES, at, local)
 
     def access_url(self, name: str, query: Mapping[str, str], local: bool = False) -> wire.AccessURL:
         """A signed URL for the caller's own use. Raises as `view` does."""
         signed = self._show(name, query, "GET", ACCESS_EXPIRES, int(time.time()), local)
         return wire.AccessURL(url=signed.url, expire_time=signed.expires * 1000)
+
+    def _meant(self, name: str) -> str:
+        """The name that a path says. Apps encode URLs themselves, as v3.4.0's raw ones need, and ours so a second time: what
+        is no name as it stands, and percent-encoded still, is meant decoded."""
+        return unquote(name) if "%" in name and self.records.get(name) is None else name
 
     def _show(self, name: str, query: Mapping[str, str], method: str, expires: int, at: float, local: bool) -> View:
         record, node = self._find(name, query)

@@ -39,6 +39,7 @@ _ANSWER_HEADERS = (
 CONNECT_TIMEOUT = 1.0
 TOTAL_TIMEOUT = 7.0
 COMPLETE_TOTAL_TIMEOUT = 65.0
+_COMPLETE = "/object/complete_multipart_upload"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -79,7 +80,7 @@ class Forwarder:
         headers = {name: value.encode("latin-1") for name in _REQUEST_HEADERS if (value := header(name)) is not None}
         headers[MARK_HEADER] = self._sealer.mark_forward(self._instance_id).encode()
         start = time.monotonic()
-        end = start + (COMPLETE_TOTAL_TIMEOUT if target.endswith("/complete_multipart_upload") else TOTAL_TIMEOUT)
+        end = start + (COMPLETE_TOTAL_TIMEOUT if target.partition("?")[0] == _COMPLETE else TOTAL_TIMEOUT)
         tried: list[str] = []
         for owner in owners:
             try:

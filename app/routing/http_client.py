@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -11,13 +10,11 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from app import __version__
+from app.core.names import encoded_target
 from app.core.unreachable import CUT, reason
 
 #: Connections to one server that are kept open while unused; more may be in use at once.
 _KEPT = 32
-
-#: What may not stand in a request target (RFC 3986, 3.3 and 3.4): other bytes, and `%` without two hex digits.
-_NOT_IN_A_TARGET = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]")
 
 
 class Unreachable(Exception):
@@ -67,7 +64,7 @@ def send(
     try:
         request = session.prepare_request(requests.Request(method, origin, headers=headers, data=body))
         # As requests' documentation has it for URLs that must stay as they are.
-        request.url = origin + _NOT_IN_A_TARGET.sub(lambda m: f"%{ord(m[0]):02X}", target)
+        request.url = origin + encoded_target(target)
         try:
             return send_once()
         except requests.RequestException as e:

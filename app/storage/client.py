@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import urllib3
@@ -15,6 +14,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 
 from app import __version__
 from app.config.models import Node as NodeConfig
+from app.core.addresses import authority
 from app.observability import metrics, trail
 from app.storage.signing import Presigner
 
@@ -99,13 +99,12 @@ class NodeClient(Minio):
     def __init__(self, config: NodeConfig, endpoint: str, timeout: urllib3.Timeout, counted: bool = True) -> None:
         self.signer = presigner(config, endpoint)
         self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None)
-        parts = urlsplit(endpoint)
         super().__init__(
-            endpoint=parts.netloc,
+            endpoint=authority(endpoint),
             access_key=config.access_key,
             secret_key=config.secret_key,
             session_token=config.session_token,
-            secure=parts.scheme == "https",
+            secure=endpoint.startswith("https:"),
             # With a region the SDK asks no server for it.
             region=config.region,
             http_client=self.connections,

@@ -8,7 +8,6 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from minio import Minio
 from minio.credentials.providers import StaticProvider
@@ -17,6 +16,7 @@ from minio.minioadmin import MinioAdmin
 from urllib3.exceptions import HTTPError
 
 from app.config.models import Node as NodeConfig
+from app.core.addresses import authority
 from app.core.errors import InternalError, NetworkError
 from app.core.unreachable import reason
 from app.storage.client_urls import once_headers
@@ -163,11 +163,11 @@ class Probing(ClusterCalls):
     def unfinished_expiry(self) -> int | None:
         """Seconds after which MinIO removes unfinished multipart uploads; None where these keys may not ask (it is an
         admin's setting, 24 h by default)."""
-        config, address = self._config, urlsplit(self._config.endpoint)
+        config = self._config
         admin = MinioAdmin(
-            endpoint=address.netloc,
+            endpoint=authority(config.endpoint),
             credentials=StaticProvider(config.access_key or "", config.secret_key or "", config.session_token),
-            secure=address.scheme == "https",
+            secure=config.endpoint.startswith("https:"),
             http_client=self.endpoints[0].probe.connections,
         )
         try:

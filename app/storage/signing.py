@@ -11,7 +11,9 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from app.core.addresses import authority, canonical_url
 
 #: SigV4's longest life of a signed URL, seconds.
 MAX_EXPIRES = 7 * 86400
@@ -33,10 +35,9 @@ class Presigner:
         self, endpoint: str, access_key: str, secret_key: str, region: str, session_token: str | None = None
     ) -> None:
         self._token_pair = [] if session_token is None else [f"X-Amz-Security-Token={_quote(session_token)}"]
-        parts = urlsplit(endpoint)
-        # Clients leave the scheme's own port out of the Host header, which is signed.
-        self._host = parts.netloc.lower().removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ""))
-        self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        # In its one form, since the Host header is signed, and clients differ in what they make of any other.
+        self._base = canonical_url(endpoint)
+        self._host = authority(self._base)
         self._credential = _quote(f"{access_key}/")
         self._secret_key = secret_key
         self._region = region

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 import requests
@@ -215,7 +215,8 @@ INSTANCE = ("instance",)
 _DIFFERENCES: list[tuple[str, str, dict[str, tuple[str, ...]]]] = [
     (
         "refused",
-        "gunicorn takes no raw byte over 0x7F in a request line, by no setting; clients talk to a balancer, which encodes",
+        "gunicorn 27 takes no raw byte over 0x7F in a request line, by no setting; clients talk to a balancer, which "
+        "encodes. 26 does, but there one client with an endless chunk extension stops a worker",
         dict.fromkeys(
             [
                 *("line: raw UTF-8", "line: raw UTF-8, HEAD", "line: a raw emoji", "line: raw UTF-8 of two bytes"),
@@ -295,7 +296,7 @@ _DIFFERENCES: list[tuple[str, str, dict[str, tuple[str, ...]]]] = [
             "header: an empty Expect": ("instance", "haproxy"),
             "header: an empty Host": ("nginx",),
             "line: HTTP/1.9": INSTANCE,
-            "line: an encoded route": SERVERS,
+            "line: an encoded route": ("haproxy",),
         },
     ),
     (
@@ -310,7 +311,6 @@ _DIFFERENCES: list[tuple[str, str, dict[str, tuple[str, ...]]]] = [
             "line: a space at the end": ("nginx",),
             "line: a tab for a space": ("haproxy",),
             "line: a percent sign alone": ("instance", "haproxy"),
-            "line: two slashes in front": INSTANCE,
             "line: an empty line in front": SERVERS,
             "line: a fragment after the route": SERVERS,
             "header: UTF-8 in a name": ("nginx",),
@@ -391,4 +391,4 @@ def test_a_file_name_that_the_locale_cannot_read(deployment: Deployment, tmp_pat
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.decode().endswith(f"/object/openim-direct-test/{path}\n")
+        assert done.stdout.decode().endswith(f"/object/openim-direct-test/{quote(path)}\n")

@@ -148,10 +148,17 @@ def test_odd_names_survive_the_round_trip(api: API, i2: API, name: str) -> None:
     assert answer.status_code == 302
 
 
-def test_returned_urls_carry_the_name_raw_but_for_what_breaks_a_url(api: API) -> None:
-    """v3.4.0's are raw, and apps encode them themselves."""
-    url = api.upload(b"raw", "u1/图片 a%b#c?d\\e\"f'g\n&+.png")
-    assert url == f"{api.url}/object/u1/图片 a%25b%23c%3Fd%5Ce%22f%27g%0A&+.png"
+def test_returned_urls_are_percent_encoded_throughout(api: API) -> None:
+    """v3.4.0's are raw. Apps that encode them themselves, and so ours a second time, still see the picture."""
+    name = "u1/图片 a%b#c?d\\e\"f'g\n&+.png"
+    url = api.upload(b"encoded", name)
+    assert url == f"{api.url}/object/u1/%E5%9B%BE%E7%89%87%20a%25b%23c%3Fd%5Ce%22f%27g%0A&+.png"
+    assert same(api.get(url.replace("%", "%25")).content, b"encoded")
+    # Unless that is a name of its own.
+    own = api.upload(b"own", name.replace("%", "%25"))
+    assert own == url.replace("%25", "%2525")
+    assert same(api.get(own).content, b"own")
+    assert same(api.get(url).content, b"encoded")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])

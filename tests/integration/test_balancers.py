@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import grp
 import http.client
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from email.parser import BytesParser
+from email.policy import HTTP
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import pytest
 import requests
@@ -19,7 +27,20 @@ import yaml
 
 from app.config.load import parse
 from app.routing.balancer import render
-from tests.stack import API, MinIONode, Stack, assert_envelope, initiate_body, program, running, same, wait_for
+from tests.servers import read_request, server
+from tests.stack import (
+    API,
+    MinIONode,
+    Process,
+    Stack,
+    assert_envelope,
+    free_port,
+    initiate_body,
+    program,
+    running,
+    same,
+    wait_for,
+)
 
 INSTANCES = {"i1": "m1", "i2": "m2", "i3": "m1"}
 LISTED, OTHER = "https://web.example.com", "https://other.example.com"
@@ -31,9 +52,11 @@ def stack(
 ) -> Iterator[Stack]:
     """Three instances on two nodes behind one kind of balancer. Tests that stop an instance start it again."""
 
-    def change(document: dict[str, dict[str, object]]) -> None:
+    def change(document: dict[str, Any]) -> None:
         document["server"] = {"workers": 1}
         document["cors"] = {"origins": [LISTED]}
+        # Written as nobody signs it.
+        document["nodes"]["m2"]["sign_endpoint"] = document["nodes"]["m2"]["sign_endpoint"].replace("127.0.0.1", "LocalHost")
 
     made = Stack(tmp_path_factory.mktemp(request.param), nodes, INSTANCES, change=change, kind=request.param)
     with running(made):
@@ -126,15 +149,100 @@ def test_the_path_beats_cookie_and_token(stack: Stack) -> None:
         assert stack.api(f"{stack.url}/i/nobody").post(route).status_code == 404
 
 
-def test_names_pass_raw_and_uploads_read_back(stack: Stack) -> None:
-    api = stack.api()
-    for name in ("u1/a b%41//图?#.bin", "u1/plain", "u1/%2F", "u1/+&;=\"'\\"):
-        content = os.urandom(6 << 20 if name == "u1/plain" else 50)
-        url = api.upload(content, name)
-        assert same(api.get(url).content, content)
-        for instance in INSTANCES:
-            assert same(api.get(url.replace("/object/", f"/i/{instance}/object/", 1)).content, content)
-        assert api.session.head(url, allow_redirects=True, timeout=10).headers["Content-Length"] == str(len(content))
+#: Names that something on the way could take for something else.
+NAMES = [
+    "u1/ends in a space ", "u1/ ", "u1/ begins", "u1/a b%41//图?#.bin", "u1/%2F", "u1/%2e%2e/x", "u1/100%", "u1/%E5%9B%BE",
+    "u1/+&;=@,:$!*()~-_.", "u1/'\"<>|\\^`{}[]", "u1/\x01\x1f\x7f", "u1/a\nb\rc\td", "u1/.hidden", "u1/...", "u1/a..b/..c",
+    "u1//double///slash", "u1/end/", "u1/\U0001f600e\u0301\u200b", "u1/\ufffd", "u1/object/x.png", "u1//object/x",
+    "u1/i/i1/object/z", "u1/s3/m1/openim/x", "object/object/x", "i/i1/object/x", "i/i1", "s3/m1/openim/y",
+    "u1/object/complete_multipart_upload", "u1/?type=image", "u1/" + "图" * 340,
+]  # fmt: skip
+
+
+def test_a_returned_url_shows_its_content_as_it_stands(stack: Stack) -> None:
+    """Each name from initiate to the GET of what complete answered, by an instance and by the balancer."""
+    bases = [stack.url, stack.instance_url("i1")]
+    for number, name in enumerate(NAMES):
+        api = stack.api(bases[number % 2], user=name.split("/")[0])
+        content = os.urandom(20)
+        begun = api.initiate(content, name)
+        assert {answer.status_code for answer in api.put(content, begun)} == {200}
+        url = api.ok("complete_multipart_upload", api.complete_body(content, begun["upload"]["uploadID"], name))["url"]
+        assert re.fullmatch(r"[!-~]+", url), url
+        assert api.initiate(content, name) == {"url": url, "upload": None}
+        path = url.removeprefix(stack.url)
+        for base in (stack.url, f"{stack.url}/i/{('i1', 'i2', 'nobody')[number % 3]}", bases[1], f"{bases[1]}/i/i2"):
+            shown = api.get(base + path)
+            # As it was answered: the client made nothing else of it.
+            assert (shown.history[0].request.url, shown.content) == (base + path, content)
+            assert re.fullmatch(r"[!-~]+", shown.history[0].headers["Location"])
+        head = api.session.head(url, allow_redirects=True, timeout=10)
+        assert head.headers["Content-Length"] == "20"
+        # Encoded by an app, as v3.4.0's URLs are used.
+        assert same(api.get(f"{stack.url}/object/{quote(name)}").content, content)
+    large = os.urandom(6 << 20)
+    assert same(stack.api().get(stack.api().upload(large, "u1/plain")).content, large)
+
+
+def test_object_is_looked_for_in_the_path_alone(stack: Stack) -> None:
+    name = "u1/in-the-path"
+    stack.api().upload(b"in the path", name)
+    node = urlsplit(requests.get(f"{stack.url}/object/{name}", allow_redirects=False, timeout=10).headers["Location"]).path
+    for port in (stack.port, stack.ports["i1"]):
+        for target, status in (
+            (f"http://object/object/{name}", 302),
+            (f"http://object/i/object/object/{name}", 302),
+            (f"/i/object/object/{name}", 302),
+            (f"/object/{name}?x=/object/u1/none", 302),
+            (f"/object/u1/none?x=/object/{name}", 404),
+            (f"/none?x=/object/{name}", 404),
+            (f"/none/object/{name}", 404),
+            (f"/i/i1/none?/object/{name}", 404),
+            (f"/i/i1?/object/{name}", 404),
+        ):
+            # The absolute form names the host too (RFC 9112, 3.2.2).
+            answer = said(port, get(target).replace(b"Host: h", b"Host: object"))
+            assert answer.status_code == status, (target, answer.text)
+            assert status == 404 or urlsplit(answer.headers["Location"]).path == node
+
+
+def test_a_path_of_public_url_that_looks_like_the_apis_own(stack: Stack, tmp_path: Path) -> None:
+    urls = {name: stack.api().upload(name.encode(), name) for name in ("u1/object/prefixed.png", "u1/prefixed")}
+    for number, prefix in enumerate(("/object/v2", "/files/object", "/i/i1")):
+
+        def change(document: dict[str, Any], prefix: str = prefix) -> None:
+            document["public_url"] += prefix
+
+        with second(stack, tmp_path / str(number), change) as port:
+            for name, url in urls.items():
+                path = urlsplit(url).path
+                # With the path, as clients call it, and without it, as a proxy in front may leave it.
+                for found in (f"{prefix}{path}", path, f"{prefix}/i/i2{path}", f"/i/i2{path}"):
+                    assert requests.get(f"http://127.0.0.1:{port}{found}", timeout=10).content == name.encode(), found
+            api = stack.api(f"http://127.0.0.1:{port}{prefix}")
+            assert api.post("part_limit").json()["errCode"] == 0
+
+
+def test_a_host_in_another_way_of_writing_keeps_its_signature(stack: Stack) -> None:
+    """Go's client, Java's and curl send it as it stands in the URL that they are given."""
+    content = os.urandom(20)
+    signed = stack.api(f"{stack.url}/i/i2").initiate(content, "u1/host")["upload"]["sign"]["parts"][0]
+    url = urlsplit(signed["url"])
+    assert url.netloc == f"localhost:{stack.port}"
+    headers = {h["key"]: h["values"][0] for h in signed["header"] or []}
+    answers = [
+        requests.put(
+            f"{stack.url}{url.path}?{url.query}", content, headers={**headers, "Host": host}, timeout=10
+        ).status_code
+        for host in (
+            f"127.0.0.1:{stack.port}",
+            f"localhost.:{stack.port}",
+            f"LOCALHOST:{stack.port}",
+            f"LocalHost:{stack.port}",
+        )
+    ]
+    # Another host stays another; of what was signed the first PUT is taken, and a second finds the object there.
+    assert answers == [403, 403, 200, 412]
 
 
 def test_raw_utf8_in_a_url_shows_the_content(stack: Stack) -> None:
@@ -417,6 +525,167 @@ def test_headers_that_a_client_made_up_are_not_believed(stack: Stack) -> None:
         assert done == f"{stack.url}/object/u1/host"
         view = requests.get(f"{url}/object/u1/host", headers=made_up, allow_redirects=False, timeout=10)
         assert "evil" not in view.headers["Location"]
+
+
+@contextlib.contextmanager
+def second(
+    stack: Stack, folder: Path, change: Callable[[dict[str, Any]], None], edit: Callable[[str], str] = str
+) -> Iterator[int]:
+    """Another balancer of the same kind before the same instances; its port."""
+    folder.mkdir()
+    port = free_port()
+    document = copy.deepcopy(stack.document)
+    document["public_url"] = f"http://127.0.0.1:{port}"
+    change(document)
+    deployment = parse(yaml.safe_dump(document), {}, folder)
+    if stack.kind == "haproxy":
+        text, command = render.haproxy(deployment), ["-db", "-f"]
+    else:
+        group = grp.getgrgid(0).gr_name if os.geteuid() == 0 else None
+        text = render.nginx(deployment, True, str(folder), group, stack.kind == "nginx-native")
+        command = ["-p", str(folder), "-g", "daemon off;", "-c"]
+    (folder / "conf").write_text(edit(text))
+    process = Process([program(stack.kind), *command, str(folder / "conf")], folder / "log")
+    process.start()
+    try:
+        wait_for("the balancer", lambda: requests.get(f"http://127.0.0.1:{port}", timeout=1).status_code, log=folder / "log")
+        yield port
+    finally:
+        process.stop()
+
+
+def impatient(stack: Stack, folder: Path, **addresses: str) -> contextlib.AbstractContextManager[int]:
+    """One that waits for a third of a second at most.
+
+    :param addresses: URLs of instances and nodes, instead of their own.
+    """
+
+    def change(document: dict[str, Any]) -> None:
+        for name, url in addresses.items():
+            if name in document["nodes"]:
+                document["nodes"][name]["endpoint"] = url
+            else:
+                document["instances"][name]["url"] = url
+
+    def edit(text: str) -> str:
+        text = re.sub(r"(proxy_read_timeout|timeout server|timeout http-request) \d+s", r"\1 300ms", text)
+        text = text.replace("timeout connect 1s", "timeout connect 100ms").replace("inter 500ms", "inter 5s")
+        return text.replace("client_max_body_size", "client_body_timeout 300ms; client_max_body_size", 1)
+
+    return second(stack, folder, change, edit)
+
+
+def said(port: int, request: bytes) -> requests.Response:
+    """What comes back for bytes that no client library sends; status 0 where it is nothing."""
+    answer = requests.Response()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        with contextlib.suppress(OSError):
+            # It may have answered, and closed, before all was sent.
+            s.sendall(request)
+        data = b""
+        with contextlib.suppress(OSError):
+            while block := s.recv(65536):
+                data += block
+                head, _, body = data.partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: *(\d+)", head)
+                if length and len(body) >= int(length[1]):
+                    break
+    head, _, answer._content = data.partition(b"\r\n\r\n")
+    line, _, headers = head.partition(b"\r\n")
+    answer.status_code = int(line.split()[1]) if line else 0
+    answer.headers.update(BytesParser(policy=HTTP).parsebytes(headers, headersonly=True))
+    return answer
+
+
+def post(headers: str, body: str = "", route: str = "part_limit", prefix: str = "") -> bytes:
+    return f"POST {prefix}/object/{route} HTTP/1.1\r\nHost: h\r\n{headers}\r\n{body}".encode()
+
+
+def get(path: str, headers: str = "", method: str = "GET") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n".encode()
+
+
+def assert_text(answer: requests.Response, code: int, status: int) -> None:
+    """A view's failure in v3.4.0's form."""
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/json")
+    assert re.fullmatch(rf": {code} [A-Za-z]+Error .+", answer.text), answer.text
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+PREFIXES = ["", "/i/i1"]
+
+
+def test_what_a_balancer_refuses_itself(stack: Stack, tmp_path: Path) -> None:
+    """Each in the caller's form, with the status that fits, at a POST and at a view."""
+    big = "".join(f"X-{n}: {'a' * 50_000}\r\n" for n in range(4))
+    with impatient(stack, tmp_path / "balancer") as port:
+        for prefix in PREFIXES:
+            answer = said(port, post(f"Content-Length: {17 << 20}\r\n", "{}", prefix=prefix))
+            assert "16 MiB" in assert_envelope(answer, 1001, status=413)
+            assert_text(said(port, get(f"{prefix}/object/x", f"Content-Length: {17 << 20}\r\n")), 1001, 413)
+            answer = said(port, post("Content-Length: 2\r\n", "{}", route="part_limit?" + "a" * 40_000, prefix=prefix))
+            assert "32 KiB" in assert_envelope(answer, 1001, status=414)
+            assert_text(said(port, get(f"{prefix}/object/" + "a" * 40_000)), 1001, 414)
+            answer = said(port, post(f"{big}Content-Length: 2\r\n", "{}", prefix=prefix))
+            assert "128 KiB" in assert_envelope(answer, 1001, status=431)
+            assert_text(said(port, get(f"{prefix}/object/x", big)), 1001, 431)
+            assert (answer := said(port, get(f"{prefix}/object/x", method="TRACE"))).status_code == 404
+            assert answer.text == "404 page not found"
+        slow = said(port, post("Content-Length: 9\r\n", "{"))
+        malformed = [said(port, request) for request in (b"GARBAGE\r\n\r\n", b"GET /object/x HTTP/1.1\r\nHost : h\r\n\r\n")]
+        if stack.kind == "haproxy":
+            assert "send it again" in assert_envelope(slow, 1001, status=408)
+            # Before it knows of any rule: its own page, in every version before 3.2.
+            assert {answer.status_code for answer in malformed} == {400}
+        else:
+            # nginx closes, and has no answer for it.
+            assert slow.status_code == 0
+            assert_envelope(malformed[0], 1001, status=400)
+            assert_text(malformed[1], 1001, 400)
+
+
+def test_instances_and_nodes_that_do_not_answer(stack: Stack, tmp_path: Path) -> None:
+    """Refused connections, cut answers and silence: the envelope, a view's text, and S3's XML of a node."""
+
+    def ready_but_cut(connection: socket.socket) -> None:
+        """Ready to whom asks for that, and nothing for anybody else."""
+        while b"/readyz" in read_request(connection):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    def assert_says(port: int, status: int, *prefixes: str) -> None:
+        for prefix in prefixes:
+            answer = stack.api(f"http://127.0.0.1:{port}{prefix}").post("part_limit")
+            view = requests.get(f"http://127.0.0.1:{port}{prefix}/object/u1/x", timeout=20)
+            assert "try again" in assert_envelope(answer, 90004, status=status)
+            assert_text(view, 90004, status)
+            assert answer.headers["Retry-After"] == view.headers["Retry-After"] == "2"
+
+    nobody = [f"http://127.0.0.1:{free_port()}" for _ in range(4)]
+    with impatient(stack, tmp_path / "dead", i1=nobody[0], i2=nobody[1], i3=nobody[2], m2=nobody[3]) as port:
+        assert_says(port, 503, *PREFIXES)
+        for method in ("GET", "PUT", "HEAD"):
+            answer = requests.request(method, f"http://127.0.0.1:{port}/s3/m2/openim/x", timeout=20)
+            assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/xml")
+            assert answer.headers["Retry-After"] == "2"
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert ("<Code>ServiceUnavailable</Code>" in answer.text) == (method != "HEAD")
+        # The node's own words pass.
+        answer = requests.get(f"http://127.0.0.1:{port}/s3/m1/openim/x", timeout=20)
+        assert (answer.status_code, "<Code>AccessDenied</Code>" in answer.text) == (403, True)
+    with contextlib.ExitStack() as cutting:
+        urls = {i: cutting.enter_context(server(ready_but_cut)).url for i in INSTANCES}
+        with impatient(stack, tmp_path / "cut", **urls) as port:
+            assert_says(port, 502 if stack.kind == "haproxy" else 503, *PREFIXES)
+    with impatient(stack, tmp_path / "hung") as port:
+        for process in stack.instances.values():
+            process.signal(signal.SIGSTOP, group=True)
+        try:
+            assert_says(port, 504, PREFIXES[0])
+        finally:
+            for process in stack.instances.values():
+                process.signal(signal.SIGCONT, group=True)
+    for instance in stack.instances:
+        stack.wait_ready(instance)
 
 
 @pytest.mark.parametrize("kind", ["nginx", "nginx-native", "haproxy"])

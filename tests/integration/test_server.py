@@ -274,7 +274,7 @@ def test_views_that_hang_keep_neither_uploads_nor_checks_waiting(tmp_path: Path)
     made = Stack(tmp_path / "s", {"m1": node}, {"i1": "m1"}, one_view, balancer=None)
     with started({"m1": node}), running(made):
         api = made.api(made.instance_url("i1"))
-        urls = [api.upload(b"BM" + bytes([n]) * 50, f"u1/hangs{n}") for n in range(4)]
+        urls = [api.upload(b"GIF89a" + bytes([n]) * 50, f"u1/hangs{n}") for n in range(4)]
         views = [url.replace(made.url, made.instance_url("i1")) + "?type=image" for url in urls]
         node.process.signal(signal.SIGSTOP)
         try:

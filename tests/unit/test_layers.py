@@ -42,6 +42,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("records",),
     "redis": ("auth.redis_store",),
     "cachetools": ("records.cache", "auth.tokens", "uploads.limits", "downloads.pictures"),
+    "idna": ("core.addresses",),
     "jwt": ("auth.tokens",),
     "itsdangerous": ("auth.sealing",),
     "yaml": ("config",),
@@ -53,6 +54,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 #: Modules that do no input or output of their own (but for their templates): given the same arguments they answer the same.
 PURE = (
+    "core.addresses",
     "core.errors",
     "core.go_json",
     "core.model",

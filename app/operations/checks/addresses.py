@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from app.config.models import Node as NodeConfig
+from app.core.addresses import endpoint
 from app.operations.checks.result import FAULT, OK, Check
 from app.routing.http_client import Unreachable, create_session, send
 from app.storage.signing import Presigner
@@ -81,12 +82,12 @@ def _why(config: NodeConfig, key: str, answer: requests.Response) -> str:
 
 def reach(url: str) -> tuple[str, str]:
     """Whether a URL's host can be reached: result, and where it ends if not."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = endpoint(url)
+    name = host.strip("[]")
     try:
-        with socket.create_connection((host, port), _TIMEOUT) as connection:
-            if parts.scheme == "https":
-                with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
+        with socket.create_connection((name, port), _TIMEOUT) as connection:
+            if url.startswith("https:"):
+                with ssl.create_default_context().wrap_socket(connection, server_hostname=name):
                     pass
     except socket.gaierror:
         return FAULT, f"{host} does not resolve: is the name right, and known to this machine's DNS?"

@@ -1,12 +1,12 @@
-"""Checks what the file alone tells: addresses that clients cannot call, placeholders, secrets that everyone knows."""
+"""Checks what the file alone tells: addresses that clients cannot call, secrets that everyone knows."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from app.config.models import Deployment
+from app.core.addresses import endpoint, is_loopback
 from app.operations.checks.result import FAULT, OK, WARNING, Check
 
 #: v3.4.0's default, and this product's sample.
@@ -18,12 +18,6 @@ def check_deployment(deployment: Deployment) -> Iterator[Check]:
     for warning in deployment.warnings:
         yield Check("deployment", "secrets in files", WARNING, warning)
     nodes, public = deployment.nodes.values(), _address(deployment.public_url)
-    urls = {"public_url": deployment.public_url}
-    for node in nodes:
-        urls |= {f"nodes.{node.id}.endpoint": node.endpoint, f"nodes.{node.id}.sign_endpoint": node.sign_endpoint}
-    for path, url in urls.items():
-        if "external_ip" in url:
-            yield Check("deployment", "placeholder", FAULT, f"{path} holds external_ip: write the address that clients call")
     elsewhere = ", ".join(i.id for i in deployment.instances.values() if not _address(i.url).is_loopback)
     if public.is_loopback and elsewhere:
         detail = f"is a loopback address, and {elsewhere} are not: clients elsewhere cannot call it"
@@ -39,8 +33,8 @@ def check_deployment(deployment: Deployment) -> Iterator[Check]:
 
 def _address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The address of a URL's host; of a name a public one, since it may be."""
-    host = urlsplit(url).hostname or ""
+    host = endpoint(url)[0]
     try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        return ipaddress.ip_address("127.0.0.1" if is_loopback(host) else host.strip("[]"))
     except ValueError:
         return ipaddress.ip_address("1.1.1.1")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from app.config.models import Deployment, Instance
-from app.core import cors, wire
-from app.core.errors import ArgsError, NetworkError
+from app.core import cors
+from app.core.addresses import DEFAULT_PORTS, authority, endpoint, is_loopback
+from app.routing.balancer.refusals import MAX_BODY, MAX_HEADERS, MAX_LINE, RETRY_AFTER, refusals, s3_unreachable
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT
 
 
@@ -38,13 +40,14 @@ def describe(deployment: Deployment) -> dict[str, Any]:
         for path in dict.fromkeys([f"/s3/{node.id}", *_own_path(urlsplit(node.sign_endpoint), public)])
     ]
     return {
-        # A port, or address:port.
-        "listen": _listen(deployment, public),
+        # Each a port, or address:port.
+        "listen": _listen(deployment),
         "certificate": balancer.certificate,
         "certificate_key": balancer.certificate_key,
         # public_url's host, and the path it ends in, which a proxy in front may strip or pass; empty where it has none.
-        "public_host": public.hostname or "",
+        "public_host": endpoint(deployment.public_url)[0].removesuffix("."),
         "public_path": public.path,
+        "hosts": _hosts(deployment),
         "cookie": deployment.cookie.name,
         # Whether redirects of views may be kept, which takes the balancer's clock of whole seconds at least 2.
         "caches_views": deployment.views.cache > 1,
@@ -72,32 +75,52 @@ def describe(deployment: Deployment) -> dict[str, Any]:
         # Seconds, longer than an instance takes with all its tries of other instances, so that its answer arrives.
         "read_timeout": int(TOTAL_TIMEOUT) + 2,
         "complete_read_timeout": int(COMPLETE_TOTAL_TIMEOUT) + 5,
-        # OpenIM's envelope, for answers that the balancer gives itself.
-        "malformed": wire.failure(ArgsError("the request is malformed, or its URL or headers are too long")).decode(),
-        "too_large": wire.failure(ArgsError("the body is over 16 MiB")).decode(),
-        "unreachable": wire.failure(NetworkError("no instance or MinIO node behind the balancer answers")).decode(),
+        # What the balancer answers itself, and from how many bytes on.
+        "refusals": refusals(),
+        "s3_unreachable": s3_unreachable(),
+        "retry_after": RETRY_AFTER,
+        "max_line": MAX_LINE,
+        "max_headers": MAX_HEADERS,
+        "max_body": MAX_BODY,
     }
 
 
-def _listen(deployment: Deployment, public: SplitResult) -> str:
+def _listen(deployment: Deployment) -> list[str]:
     """balancer.listen, else the port that public_url names."""
     if deployment.balancer.listen is not None:
-        return deployment.balancer.listen
-    if public.scheme == "https" and deployment.balancer.certificate is None:
+        return [deployment.balancer.listen]
+    if deployment.public_url.startswith("https:") and deployment.balancer.certificate is None:
         raise RenderError(
             "public_url is https: set balancer.certificate and balancer.certificate_key, or balancer.listen to the plain "
             "port behind the TLS proxy"
         )
-    port = public.port or (443 if public.scheme == "https" else 80)
+    host, port = endpoint(deployment.public_url)
     # A deployment on loopback stays there.
-    loopback = public.hostname in ("127.0.0.1", "localhost", "::1")
-    return f"127.0.0.1:{port}" if loopback else str(port)
+    loopback = is_loopback(host)
+    if host.startswith("["):
+        return [f"127.0.0.1:{port}", f"{host}:{port}"] if loopback else [str(port), f"[::]:{port}"]
+    if loopback:
+        return [f"{host if host[0].isdigit() else '127.0.0.1'}:{port}"]
+    return [str(port)]
+
+
+def _hosts(deployment: Deployment) -> list[dict[str, str]]:
+    """What is signed as Host, and a regular expression of what else clients make of it, in any case."""
+    names: dict[str, str] = {}
+    for url in (deployment.public_url, *(node.sign_endpoint for node in deployment.nodes.values())):
+        name = authority(url)
+        own = "" if name.endswith(f":{endpoint(url)[1]}") else f"(:{DEFAULT_PORTS[url.partition(':')[0]]})?"
+        names[name] = regex(name) + own
+    return [{"name": name, "pattern": pattern} for name, pattern in names.items()]
+
+
+def regex(text: str) -> str:
+    """Escape an ID, a bucket, a path or a host, which have no other characters that a regular expression reads."""
+    return re.sub(r"[.~\[\]]", lambda m: f"\\{m.group()}", text)
 
 
 def _address(url: str) -> str:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return "{}:{}".format(*endpoint(url))
 
 
 def _own_path(sign: SplitResult, public: SplitResult) -> list[str]:

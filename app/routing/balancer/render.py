@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from app.config.models import Deployment
-from app.routing.balancer.context import RenderError, describe
+from app.routing.balancer.context import RenderError, describe, regex
 
 _NGINX_MAP_WORDS = {"default", "hostnames", "include", "volatile"}
 
@@ -20,19 +20,19 @@ class Quoted(str):
 
 
 def quoted(text: str) -> Quoted:
-    """Put a text in single quotes.
+    """Put a text in single quotes. Raises as `in_quotes`."""
+    return Quoted(f"'{in_quotes(text)}'")
+
+
+def in_quotes(text: str) -> Quoted:
+    """A text that the template itself puts in single quotes.
 
     :raises ValueError: for what would end them, or change within them.
     """
-    # Neither nginx nor HAProxy has an escape for all of these; nginx would also take $ for a variable.
-    if re.search(r"['\\$\n]", text):
+    # Neither nginx nor HAProxy has an escape for all of these; nginx takes $ for a variable, and HAProxy % in some places.
+    if re.search(r"['\\$%\n]", text):
         raise ValueError(f"cannot stand in quotes: {text!r}")
-    return Quoted(f"'{text}'")
-
-
-def regex(text: str) -> str:
-    """Escape an ID, a bucket or a path, which have no other characters that a regular expression reads."""
-    return re.sub(r"[.~]", lambda m: f"\\{m.group()}", text)
+    return Quoted(text)
 
 
 def map_key(value: str) -> str:
@@ -59,7 +59,7 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_environment.filters.update(quoted=quoted, regex=regex, map_key=map_key)
+_environment.filters.update(quoted=quoted, in_quotes=in_quotes, regex=regex, map_key=map_key)
 
 
 def nginx(

@@ -82,12 +82,64 @@ def test_urls_may_end_in_a_path_where_clients_call_them() -> None:
     assert deployment.cookie.secure
 
 
+def test_addresses_are_kept_in_one_form() -> None:
+    """Whichever key names them, by itself or by a variable."""
+    document = put(good(), "public_url", "HTTPS://${HOST}:443/api/")
+    document["nodes"] = {
+        "m1": {"endpoint": "http://MinIO:80", "sign_endpoint": "https://IM.Example.com:443/s3/m1"},
+        "m2": {"endpoints": ["http://[0:0::1]:9000", "http://${IDN}"]},
+    }
+    document["instances"] = {
+        "i1": {"node": "m1", "bind": "[0::0]:10011", "url": "http://App-1:80"},
+        "i2": {"node": "m2", "bind": "LocalHost:80"},
+    }
+    document["balancer"] = {"legacy_api": "http://API:80", "listen": "LocalHost:080"}
+    document["cors"] = {"origins": ["HTTPS://Web.Example.com:443", "http://[::0001]:80", "https://B\u00fccher.example/"]}
+    document["cookie"] = {"domain": ".B\u00dcCHER.example"}
+    made = read(document, HOST="IM.Example.com", IDN="\u4e2d\u56fd.CN:80")
+    assert made.public_url == "https://im.example.com/api"
+    assert (made.nodes["m1"].endpoint, made.nodes["m1"].sign_endpoint) == ("http://minio", "https://im.example.com/s3/m1")
+    assert made.nodes["m2"].endpoints == ("http://[::1]:9000", "http://xn--fiqs8s.cn")
+    assert made.nodes["m2"].sign_endpoint == "http://[::1]:9000"
+    assert (made.instances["i1"].bind, made.instances["i1"].url) == ("[::]:10011", "http://app-1")
+    assert (made.instances["i2"].bind, made.instances["i2"].url) == ("localhost:80", "http://localhost")
+    assert (made.balancer.legacy_api, made.balancer.listen) == ("http://api", "localhost:80")
+    assert made.cors_origins == ("https://web.example.com", "http://[::1]", "https://xn--bcher-kva.example")
+    assert made.cookie.domain == ".xn--bcher-kva.example"
+    assert made.cookie.secure
+
+
+def test_addresses_that_are_one_in_two_ways_of_writing() -> None:
+    document = put(good(), "nodes.m1", {"endpoints": ["http://h", "http://H:80"]})
+    put(document, "instances.i2", {"node": "m1", "bind": "127.0.0.1:10012", "url": "HTTP://127.0.0.1:10011"})
+    put(document, "instances.i3", {"node": "m1", "bind": "[0::0]:1"})
+    found = faults(document)
+    assert "twice" in found["nodes.m1.endpoints"]
+    assert "i1 too" in found["instances.i2.url"]
+    # Every address of the machine, however that is written, says not which others call.
+    assert "does not say at which address" in found["instances.i3.url"]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
         ("public_url", "ftp://x", "http://"),
         ("public_url", "http://", "host"),
-        ("public_url", "HTTP://h", "http://"),
+        ("public_url", "http://im_1.example.com", "underscore"),
+        ("public_url", "http://external_ip:10002", "placeholder"),
+        ("nodes.m1.endpoint", "http://minio_1:9000", "underscore"),
+        ("nodes.m1.endpoints", ["http://minio_1:9000"], "underscore"),
+        ("nodes.m1.sign_endpoint", "http://s3_1/s3/m1", "underscore"),
+        ("instances.i1.url", "http://app_1:10011", "underscore"),
+        ("instances.i1.bind", "app_1:10011", "underscore"),
+        ("balancer.legacy_api", "http://api_1:10002", "underscore"),
+        ("balancer.listen", "web_1:80", "underscore"),
+        ("cors.origins", ["https://web_1.example.com"], "underscore.*origin"),
+        ("cors.origins", ["https://web.example.com/app"], "origin"),
+        ("cors.origins", ["null"], "origin"),
+        ("cookie.domain", "im_1.example.com", "underscore"),
+        ("cookie.domain", "im.example.com.", "dot"),
+        ("cookie.domain", "[::1]", "host name"),
         ("public_url", "http://h:", "port"),
         ("public_url", "http://u:p@h", "password"),
         ("public_url", "http://h/?a=1", "query"),
@@ -110,7 +162,7 @@ def test_urls_may_end_in_a_path_where_clients_call_them() -> None:
         ("cookie.same_site", "lax", "Lax"),
         ("cookie.secure", "yes please", "true or false"),
         ("cookie.max_age", "1y", "duration"),
-        ("cookie.domain", "a b", "host name"),
+        ("cookie.domain", "a b", "host"),
         ("balancer.legacy_api", "nope", "http://"),
         ("balancer.listen", "0", "port"),
         ("balancer.certificate", "/a/b.pem", "together"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import ArgsError, NoPermissionError
-from app.core.names import check_name, object_url
+from app.core.names import api_address, check_name, encoded_target, object_url
 
 
 def test_names() -> None:
@@ -23,6 +23,44 @@ def test_names() -> None:
             check_name(name, "u1", False)
 
 
-def test_urls_of_names() -> None:
-    assert object_url("http://h/api", "u1/图 a") == "http://h/api/object/u1/图 a"
-    assert object_url("http://h", "%#?\\\"'\n\x7f") == "http://h/object/%25%23%3F%5C%22%27%0A%7F"
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        # v3.4.0's own form, of what may stand in a path (RFC 3986, 3.3).
+        ("u1/hello.txt", "u1/hello.txt"),
+        ("u1/~a-b_c.d/e!$&()*+,;=:@2x.png", "u1/~a-b_c.d/e!$&()*+,;=:@2x.png"),
+        ("u1/ ", "u1/%20"),
+        ("u1/图 a", "u1/%E5%9B%BE%20a"),
+        ("u1/\U0001f600e\u0301", "u1/%F0%9F%98%80e%CC%81"),
+        ("%#?\\\"'<>|^`{}[]\n\x7f", "%25%23%3F%5C%22%27%3C%3E%7C%5E%60%7B%7D%5B%5D%0A%7F"),
+        ("u1//a/", "u1//a/"),
+        ("u1/%2e%2e/x", "u1/%252e%252e/x"),
+    ],
+)
+def test_urls_of_names(name: str, path: str) -> None:
+    assert object_url("http://h/api", name) == f"http://h/api/object/{path}"
+
+
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [
+        ("https://im.example.com:8443/api/", "https://im.example.com:8443/api"),
+        ("HTTPS://IM.Example.com:443", "https://im.example.com"),
+        ("http://[0:0::1]:80/x", "http://[::1]/x"),
+        ("http://a_b", None),
+        ("http://h/?a=b", None),
+        ("http://u:p@h", None),
+        ("ftp://h", None),
+        # Headers are Latin-1 in WSGI: no telling what was meant.
+        ("http://b\xfccher.example", None),
+        ("http://" + "h" * 300, None),
+        ("", None),
+    ],
+)
+def test_what_x_request_api_may_ask_for(header: str, address: str | None) -> None:
+    assert api_address(header) == address
+
+
+def test_targets_arrive_as_they_came_but_for_what_none_may_hold() -> None:
+    assert encoded_target("/object/a//%2F..;+'?x=%41") == "/object/a//%2F..;+'?x=%41"
+    assert encoded_target("/object/\xe7\x85\xa7 100%") == "/object/%E7%85%A7%20100%25"

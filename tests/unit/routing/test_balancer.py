@@ -62,6 +62,10 @@ def test_no_secret_is_in_it() -> None:
         ({}, "listen 10002;"),
         ({"public_url": "http://im.example.com"}, "listen 80;"),
         ({"public_url": "http://127.0.0.1:1234"}, "listen 127.0.0.1:1234;"),
+        ({"public_url": "http://127.0.0.9:1234"}, "listen 127.0.0.9:1234;"),
+        ({"public_url": "http://LocalHost:1234"}, "listen 127.0.0.1:1234;"),
+        ({"public_url": "http://[::1]:1234"}, "listen 127.0.0.1:1234;\n    listen [::1]:1234;"),
+        ({"public_url": "http://[fd00::1]"}, "listen 80;\n    listen [::]:80;"),
         ({"balancer": {"listen": "8080"}}, "listen 8080;"),
         ({"public_url": "https://h", "balancer": {"certificate": "/c.pem", "certificate_key": "/k.pem"}}, "listen 443 ssl;"),
     ],
@@ -80,6 +84,9 @@ def test_an_include_has_no_http_block() -> None:
     text = nginx(deployment())
     assert "http {" not in text
     assert "server_name im.example.com;" in text
+    # nginx takes a dot off the name that a request says, and keeps an address's brackets.
+    assert "server_name im.example.com;" in nginx(deployment(public_url="http://IM.Example.com."))
+    assert "server_name [fd00::1];" in nginx(deployment(public_url="http://[fd00::0001]"))
     assert "http {" in nginx(deployment(), full=True)
 
 
@@ -123,10 +130,37 @@ def test_a_signed_path_of_the_balancers_host_leads_to_its_node() -> None:
         haproxy(deployment(nodes=nodes))
 
 
+def test_hosts_are_passed_on_as_they_were_signed() -> None:
+    nodes = {
+        "m1": {"endpoint": "http://a:9000", "sign_endpoint": "https://S3.Example.com:443/s3/m1"},
+        "m2": {"endpoint": "http://b:9000", "sign_endpoint": "http://[::1]:80/s3/m2"},
+    }
+    text = nginx(deployment(nodes=nodes))
+    lines = text.split("map $http_host $oim_host {")[1].split("}")[0].strip().splitlines()
+    assert [line.strip() for line in lines] == [
+        "default $http_host;",
+        '"~*^im\\.example\\.com:10002$" im.example.com:10002;',
+        '"~*^s3\\.example\\.com(:443)?$" s3.example.com;',
+        '"~*^\\[::1\\](:80)?$" [::1];',
+    ]
+    text = haproxy(deployment(nodes=nodes))
+    assert "set-header Host s3.example.com if { req.hdr(Host) -i -m reg ^s3\\.example\\.com(:443)?$ }" in text
+
+
+def test_a_signed_path_of_the_balancers_host_in_another_way_of_writing() -> None:
+    nodes = {"m1": {"endpoint": "http://a:9000", "sign_endpoint": "http://IM.Example.com:80/files"}}
+    text = nginx(
+        deployment(public_url="http://im.example.com", nodes=nodes, instances={"i1": {"node": "m1", "bind": "h:1"}})
+    )
+    assert "location /files/ {" in text
+
+
 def test_views_are_cached_where_a_cache_of_whole_seconds_can_hold_them() -> None:
     for seconds, cached in ((0, False), (1, False), (2, True)):
         text = nginx(deployment(views={"cache": seconds}), full=True, run_dir="/run/x")
-        assert ("proxy_cache_path /run/x/views " in text) == ("proxy_cache oim_views;" in text) == cached
+        assert "proxy_cache_path /run/x/views " in text or not cached
+        # With and without an instance in their path.
+        assert text.count("proxy_cache oim_views;") == 2 * cached
 
 
 def test_listed_origins_are_compared_with_case_and_to_their_end() -> None:
@@ -146,7 +180,7 @@ def test_no_value_ends_a_directive(value: str) -> None:
         one_word(regex(value))
 
 
-@pytest.mark.parametrize("value", ["it's", "a\\b", "$uri", "a\n"])
+@pytest.mark.parametrize("value", ["it's", "a\\b", "$uri", "a\n", "%x"])
 def test_no_text_ends_its_quotes(value: str) -> None:
     with pytest.raises(ValueError, match="cannot stand in quotes"):
         quoted(value)
