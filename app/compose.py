@@ -154,9 +154,12 @@ def _legacy_table(deployment: Deployment) -> LegacyTable | None:
     return LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
 
 
-def create_records(deployment: Deployment) -> Records:
-    """For work on all of them."""
-    return Records(deployment.records, _legacy_table(deployment))
+def create_records(deployment: Deployment, patience: int = 8) -> Records:
+    """For work on all of them.
+
+    :param patience: see `Records`.
+    """
+    return Records(deployment.records, _legacy_table(deployment), patience=patience)
 
 
 def create_services_to_check(deployment: Deployment) -> list[Service]:

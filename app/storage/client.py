@@ -31,7 +31,7 @@ PROBE_TIMEOUT = urllib3.Timeout(connect=1.5, read=2.0)
 #: Seconds that the signature of a call of ours lives.
 _EXPIRES = 900
 #: Query parameters that say which of S3's calls a request is, for the metric's label.
-_CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location", "object-lock")
+_CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location", "object-lock", "delete")
 
 
 class ConnectionPool(urllib3.PoolManager):
@@ -73,8 +73,9 @@ class ConnectionPool(urllib3.PoolManager):
         finally:
             if result and self._node_id is not None:
                 metrics.storage_called(self._node_id, _label(method, url), result, time.perf_counter() - start)
-        # A completion or a copy that takes long; the SDK takes such an answer for success.
-        if method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data:
+        # A completion or a copy that takes long; the SDK takes such an answer for success. Of deletions it tells each error.
+        told = method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data
+        if told and b"<DeleteResult" not in response.data:
             raise S3Error.fromxml(response)
         return response
 
