@@ -28,10 +28,11 @@ class Patience:
     costs a run its 15 s once.
 
     :param pause: seconds before the second try.
+    :param tries: of a call, in all.
     """
 
-    def __init__(self, pause: float = _PAUSE) -> None:
-        self._pause = pause
+    def __init__(self, pause: float = _PAUSE, tries: int = _TRIES) -> None:
+        self._pause, self._tries = pause, tries
         #: Calls that were made again.
         self.repeated = 0
         self._gone: set[str] = set()
@@ -43,7 +44,7 @@ class Patience:
         :param whom: who is asked: a node's ID, or a word of the caller's.
         :raises UnavailableError: the last try's.
         """
-        pause, left = self._pause, 1 if whom in self._gone else _TRIES
+        pause, left = self._pause, 1 if whom in self._gone else self._tries
         while True:
             try:
                 found = do()

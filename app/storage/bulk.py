@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 from itertools import islice
 from typing import IO
 
@@ -78,7 +77,7 @@ class BulkCalls(ClusterCalls):
 
     def first_part(self, key: str) -> int:
         """Bytes of the first part of an object that was joined from parts."""
-        found = self.call(lambda e: e.client.stat_object(self.bucket, key, extra_query_params={"partNumber": "1"}))
+        found = self.call(lambda e: e.client.head(self.bucket, key, {"partNumber": "1"}))
         return found.size or 0
 
     def list_page(self, prefix: str, after: str = "") -> list[StoredObject]:
@@ -112,16 +111,21 @@ class BulkCalls(ClusterCalls):
         return {str(e.name): str(by_code(self.id, e.code or "", e.message or "")) for e in refused}
 
     def written(self, key: str) -> WrittenObject | None:
-        """HEAD an object for when it was written, and whether by this program; None where there is none."""
+        """HEAD an object for when it was written, and whether by this program; None where there is none.
+
+        :raises NetworkError: also where an answer without all of it came.
+        """
         try:
-            found = self.call(lambda e: e.client.stat_object(self.bucket, key), quiet=True)
+            found = self.call(lambda e: e.client.head(self.bucket, key), quiet=True)
         except NoSuchObject:
             return None
         headers = found.metadata or {}
+        date = parsedate_tz(headers.get("Date", ""))
+        if found.last_modified is None or date is None:
+            # MinIO says it last.
+            raise NetworkError(f"MinIO node {self.id} did not say all of when an object was written; try again")
         name, value = WRITER
-        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(timezone.utc)
-        age = (now - found.last_modified).total_seconds() if found.last_modified else 0.0
-        return WrittenObject(age, headers.get(name) == value)
+        return WrittenObject(mktime_tz(date) - found.last_modified.timestamp(), headers.get(name) == value)
 
     def object_lock(self) -> str:
         """How long the bucket keeps each object from being deleted, such as `COMPLIANCE 30 Days`; empty for none."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from http.client import IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
+from minio.datatypes import Object
 from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError, ProtocolError
 
@@ -83,11 +85,30 @@ class ConnectionPool(urllib3.PoolManager):
         """Send a request, and once more where its connection was cut before the answer: the server had closed a kept one
         just as it was used, or is gone. Each call of ours may be repeated. Silence is not repeated, nor is a stream."""
         try:
-            return self._pool.urlopen(method, target, redirect=False, **kw)
+            return _whole(method, self._pool.urlopen(method, target, redirect=False, **kw))
         except ProtocolError as e:
             if isinstance(e.args[-1], TimeoutError) or not isinstance(kw.get("body"), bytes | None):
                 raise
-            return self._pool.urlopen(method, target, redirect=False, **kw)
+            return _whole(method, self._pool.urlopen(method, target, redirect=False, **kw))
+
+
+def _whole(method: str, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+    """Refuse an answer that was cut within its header: to the standard library that is a whole one, without the headers that
+    did not come, so that an object would look empty, gone or changed. Cut later, urllib3 sees it.
+
+    :raises ProtocolError: as urllib3 raises for a cut body.
+    """
+    headers = response.headers
+    told = "Content-Length" in headers or "Transfer-Encoding" in headers or "close" in headers.get("Connection", "")
+    # Answers without a body have no length (RFC 9112, 6.3); but for a HEAD S3 says that of the object.
+    if (not told and response.status not in (204, 304)) or not headers.get("ETag", '"').endswith('"'):
+        response.close()
+        raise _cut()
+    return response
+
+
+def _cut() -> ProtocolError:
+    return ProtocolError("the answer ended within its header", IncompleteRead(b""))
 
 
 class NodeClient(Minio):
@@ -112,6 +133,20 @@ class NodeClient(Minio):
             http_client=self.connections,
         )
         self.set_app_info("openim-direct", __version__)
+
+    def head(self, bucket: str, key: str, query: dict[str, str | list[str] | tuple[str]] | None = None) -> Object:
+        """What HEAD says of an object.
+
+        :raises ProtocolError: the answer was cut within its header.
+        """
+        try:
+            found = self.stat_object(bucket, key, extra_query_params=query)
+        except ValueError as e:
+            # Half a number, or half a date.
+            raise _cut() from e
+        if not found.etag:
+            raise _cut()
+        return found
 
     def send(
         self,
