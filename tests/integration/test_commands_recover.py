@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from minio import Minio
@@ -21,12 +22,14 @@ from minio.deleteobjects import DeleteObject
 
 from app.config.load import parse
 from app.core.model import Record
-from app.operations.expire import Expiry
+from app.operations.expire import NO_KEYS, UNDER_WAY, Expired, Expiry
 from app.operations.recovery import Patience
+from app.operations.retention import Collection, Removed
 from app.records.store import Records
+from app.records.v340_table import LegacyTable
 from app.storage.node import Node
 from tests.cuts import relay
-from tests.databases import MariaDB
+from tests.databases import OBJECT_TABLE, MariaDB
 from tests.forks import Ended, Runner
 from tests.sockets import unused_url
 from tests.stack import ACCESS_KEY, PART, SECRET, SECRET_KEY, MinIONode, content_hash
@@ -322,6 +325,78 @@ def test_a_node_that_is_down_is_left_to_the_next_run(
     same_end(made, end, again.output)
 
 
+def test_what_is_left_alone(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
+    """Contents that an upload may still complete, names on nodes without keys, objects of nodes that have another ID now."""
+    bucket, client = "recover-rules", nodes["m1"].client()
+    client.make_bucket(bucket_name=bucket)
+    document = yaml.safe_dump(deployment(bucket, {"m1": nodes["m1"].url}, "sqlite:///unused.db"))
+    node = Node(parse(document, {}, tmp_path).nodes["m1"], own=False)
+    records = Records(f"sqlite:///{tmp_path}/records.db")
+
+    def put(key: str, data: bytes, name: str | None = None, on: str = "m1", **metadata: str) -> None:
+        client.put_object(
+            bucket_name=bucket, object_name=key, data=io.BytesIO(data), length=len(data), metadata=dict(metadata)
+        )
+        if name is not None:
+            etag = hashlib.md5(data).hexdigest()
+            records.put(Record(name, "u1", on, key, content_hash(data), etag, len(data), "", "", 1))
+
+    def expired(**more: Any) -> Expired:
+        return Expiry(records, {"m1": node}, 100, patience=Patience(0), **{"grace": 0, **more}).run()
+
+    def there() -> set[str]:
+        return {str(o.object_name) for o in client.list_objects(bucket_name=bucket, recursive=True)}
+
+    again, rewritten, elsewhere = shared(content(1)), shared(content(2)), once(3)
+    put(again, content(1), "u1/again")
+    put(rewritten, content(2), "u1/rewritten")
+    put(elsewhere, content(3), "u1/elsewhere", on="m9")
+    upload = node.create_upload(again)
+    done = expired(grace=0.5)
+    assert sorted(done.left.told) == [
+        ("u1/again", UNDER_WAY),
+        ("u1/elsewhere", NO_KEYS.format("m9")),
+        ("u1/rewritten", UNDER_WAY),
+    ]
+    assert there() == {again, rewritten, elsewhere}
+    # Nobody finds them any more, but for the next run.
+    assert records.get("u1/again") is None
+    assert records.find(content_hash(content(1))) == []
+    node.abort_upload(again, upload)
+    # One that is named once more meanwhile keeps its object.
+    put(rewritten, content(2), "u2/rewritten")
+    records.put(msgspec.structs.replace(records.page("", 9, "m1")[-1], create_time=1000))
+    done = expired()
+    assert (done.names, done.objects, done.left.count) == (2, 1, 1)
+    assert there() == {rewritten, elsewhere}
+    assert [r.name for r in records.page("", 9)] == ["u1/elsewhere", "u2/rewritten"]
+
+    def collected(older: float = -1, known: tuple[str, ...] = ("m1", "m2"), **more: Any) -> Removed:
+        return Collection(records, node, older, known, patience=Patience(0), **more).run()
+
+    # The object of m9, which is not in the file: this entry may have had that ID.
+    ours, strange, abandoned = shared(content(4)), shared(content(5)), once(6)
+    put(ours, content(4), **OURS)
+    put(strange, content(5))
+    # A copy on this node of what is named on another: of a migration that was not finished.
+    put(abandoned, content(6), "u1/moves", on="m2")
+    assert collected(older=3600).objects == 0
+    upload = node.create_upload(ours)
+    before = there()
+    dry = collected(dry_run=True)
+    assert (dry.objects, dry.strange, there() == before) == (1, 1, True)
+    # An upload that is young enough keeps its object.
+    assert node.unfinished(ours)
+    done = collected()
+    assert (done.uploads, done.objects, done.strange) == (1, 2, 1)
+    assert there() == {rewritten, elsewhere, strange}
+    assert collected(unnamed=True).objects == 1
+    assert collected(known=("m1", "m2", "m9")).objects == 1
+    assert there() == {rewritten}
+    records.close()
+    node.close()
+
+
 def test_thousands_of_expired_names_on_mariadb_with_cuts(tmp_path: Path, nodes: dict[str, MinIONode]) -> None:
     """Page by page: no statement is over 64 KiB, whatever there is, and connections to the database are cut meanwhile."""
     mariadb = MariaDB(tmp_path / "mariadb")
@@ -350,13 +425,32 @@ def test_thousands_of_expired_names_on_mariadb_with_cuts(tmp_path: Path, nodes: 
             assert (done.names, done.objects) == (4990, 4989)
             assert database.cut > 5
             records.close()
-            node.close()
         left = mariadb.execute("SELECT name FROM openim_direct_object", (), "many")
         assert sorted(name for (name,) in left) == sorted(name_of(n).encode() for n in range(0, 5000, 500))
         there = [str(o.object_name) for o in client.list_objects(bucket_name=bucket, recursive=True)]
         assert sorted(there) == sorted(key_of(n) for n in range(0, 5000, 500))
+        keeps_what_old_rows_name(mariadb, client, node, bucket)
     finally:
         mariadb.stop()
+
+
+def keeps_what_old_rows_name(mariadb: MariaDB, client: Minio, node: Node, bucket: str) -> None:
+    """Beside v3.4.0's table, gc needs no mark of ours to know what is v3.4.0's; its thumbnails stay too."""
+    mariadb.execute(OBJECT_TABLE, database="many")
+    named, lost = content(1), content(2)
+    for data in (named, lost):
+        for key in (shared(data), f"openim/thumbnail/{hashlib.md5(data).hexdigest()}/image_w10_h10.png"):
+            client.put_object(bucket_name=bucket, object_name=key, data=io.BytesIO(data), length=len(data))
+    row = ("u1/old", content_hash(named), shared(named))
+    mariadb.execute("INSERT INTO object (name, hash, `key`, size) VALUES (%s, %s, %s, 900)", row, "many")
+    before = {str(o.object_name) for o in client.list_objects(bucket_name=bucket, recursive=True)}
+    records = Records(mariadb.url("many"), LegacyTable("m1"))
+    done = Collection(records, node, -1, ["m1"], legacy=True, patience=Patience(0)).run()
+    assert (done.objects, done.strange, done.given_up) == (2, 0, "")
+    after = {str(o.object_name) for o in client.list_objects(bucket_name=bucket, recursive=True)}
+    assert before - after == {shared(lost), f"openim/thumbnail/{hashlib.md5(lost).hexdigest()}/image_w10_h10.png"}
+    records.close()
+    node.close()
 
 
 def name_of(n: int) -> str:

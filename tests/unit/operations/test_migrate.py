@@ -145,6 +145,66 @@ def test_a_target_that_lies_is_found_out_by_reading_it_back() -> None:
     assert names.records["u1/000"].node == "m1"
 
 
+def test_an_etag_that_is_no_md5_removes_nothing() -> None:
+    """As of a node that encrypts: the contents decide, and the record has the ETag that the target gave."""
+    target = Bucket("c1")
+    source, names = set_up(3, target)
+    target.lie = "0123456789abcdef" * 2
+    assert migrate(source, target, names).objects == 3
+    assert target.objects == source.objects
+    assert {(r.node, r.etag) for r in names.records.values()} == {("c1", target.lie)}
+
+
+def test_a_failure_that_passes_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the source, of the target, and of the records whose statement was executed although its answer was cut."""
+    target = Bucket("c1")
+    source, names = set_up(3, target)
+    failed: set[str] = set()
+
+    def once(place: str, key: str) -> None:
+        if f"{place} {key}" not in failed:
+            failed.add(f"{place} {key}")
+            raise NetworkError(f"MinIO node {place} does not answer")
+
+    read, write, move = source.reading, target.write, names.move
+
+    def reading(key: str, *rest: Any) -> Any:
+        once("m1", key)
+        return read(key, *rest)
+
+    def writing(key: str, *rest: Any) -> str:
+        etag = write(key, *rest)
+        once("c1", key)
+        return etag
+
+    def moving(record: Record, *rest: Any) -> int:
+        moved = move(record, *rest)
+        once("records", record.name)
+        return moved
+
+    monkeypatch.setattr(source, "reading", reading)
+    monkeypatch.setattr(target, "write", writing)
+    monkeypatch.setattr(names, "move", moving)
+    patience = Patience(0)
+    summary = migrate(source, target, names, patience=patience)
+    assert (summary.objects, summary.names, summary.left.count, summary.given_up) == (3, 3, 0, "")
+    assert patience.repeated == 9
+    assert target.objects == source.objects
+
+
+def test_thumbnails_follow_their_pictures() -> None:
+    target = Bucket("c1")
+    source, names = set_up(2, target)
+    first, second = (names.records[name].etag for name in ("u1/000", "u1/001"))
+    del source.objects["k1"]
+    for etag in (first, second):
+        source.objects[f"openim/thumbnail/{etag}/image_w10_h10.png"] = etag.encode()
+    summary = migrate(source, target, names)
+    assert (summary.objects, summary.left.count, summary.thumbnails) == (1, 1, 1)
+    # That of the picture that did not move stays too.
+    assert set(target.objects) == {"k0", f"openim/thumbnail/{first}/image_w10_h10.png"}
+
+
 def test_a_target_that_is_down_ends_it_early() -> None:
     target = Bucket("c1")
     source, names = set_up(200, target)
