@@ -88,7 +88,7 @@ def show_left(left: Left, given_up: str, patience: Patience, what: str, more: bo
     :param more: something else is left, which was told before.
     """
     if patience.repeated:
-        click.echo(f"{patience.repeated} calls were made again after a failure that passed", err=True)
+        click.echo(f"{patience.repeated} calls were made again after a failure", err=True)
     if left.count:
         click.echo(f"{what}: {left.count}; when these reasons have passed, run it again")
         for name, reason in left.told:
