@@ -19,6 +19,7 @@ from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
 from app.operations.checks import Service
+from app.operations.recovery import Patience
 from app.records.cache import RecordCache
 from app.records.sqlite import RunBlocking
 from app.records.store import Records
@@ -154,9 +155,12 @@ def _legacy_table(deployment: Deployment) -> LegacyTable | None:
     return LegacyTable(deployment.legacy.node or "") if deployment.legacy.table else None
 
 
-def create_records(deployment: Deployment) -> Records:
-    """For work on all of them."""
-    return Records(deployment.records, _legacy_table(deployment))
+def create_records(deployment: Deployment, patience: int = 8) -> Records:
+    """For work on all of them.
+
+    :param patience: see `Records`.
+    """
+    return Records(deployment.records, _legacy_table(deployment), patience=patience)
 
 
 def create_services_to_check(deployment: Deployment) -> list[Service]:
@@ -176,4 +180,6 @@ def describe_deployment(deployment: Deployment) -> Overview:
     """
     headers = {MARK_HEADER: Sealer(deployment.auth.secrets).mark_forward("status")}
     probes = {node.id: node.probe for node in create_nodes(deployment).values()}
-    return describe(deployment, probes, create_records(deployment).totals(), headers)
+    # One cut connection is nothing to show; a database that is down is, soon.
+    totals = Patience(tries=2).records(create_records(deployment).totals)
+    return describe(deployment, probes, totals, headers)

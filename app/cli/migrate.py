@@ -7,9 +7,20 @@ import time
 
 import click
 
-from app.cli.options import UserError, config_option, load_config, node_of, old_node, parse_size, show_some
+from app.cli.options import (
+    PATIENCE,
+    UserError,
+    config_option,
+    load_config,
+    node_of,
+    old_node,
+    parse_size,
+    refuse_one_bucket,
+    show_left,
+)
 from app.compose import create_records
 from app.operations.migrate import Migration, Summary
+from app.operations.recovery import Patience
 from app.operations.transfer import Limiter
 from app.status.report import size_text
 
@@ -39,11 +50,12 @@ def migrate(
 ) -> None:
     """Copy every object of the nodes FROM to the node TO, verify each copy, and then let its names mean the copy.
 
-    Links work at every moment. It may be ended at any point and begun again; what was moved stays moved. Nothing is deleted
-    at FROM: see purge. Set `drain: true` on FROM and restart the instances before, so that no new uploads come to it; after
-    `uploads.expire`, when the last one that was under way has ended, run it once more.
+    Links work at every moment. Thumbnails are copied after their pictures. A call that fails in passing is made again for a
+    quarter of a minute. It may be ended at any point and begun again: what was moved stays moved, and the next run moves the
+    rest. Nothing is deleted at FROM: see purge. Set `drain: true` on FROM and restart the instances before, so that no new
+    uploads come to it; after `uploads.expire`, when the last one that was under way has ended, run it once more.
 
-    Exit code 0: all of it is on TO. 1: something was not moved; the summary says what, and why.
+    Exit code 0: all of it is on TO. 1: something was not moved; the summary says what, and why. 2: wrong arguments or file.
     """
     *sources, target = nodes
     if not sources:
@@ -55,27 +67,30 @@ def migrate(
     for node_id in sources:
         if not deployment.nodes[node_id].drain:
             click.echo(f"warning: nodes.{node_id}.drain is not true: new uploads go on coming to it", err=True)
+    patience = Patience()
     for node in used.values():
         # Of a cluster, this finds the endpoints that answer.
-        node.probe()
+        patience.call(node.id, node.probe)
     migration = Migration(
         {s: used[s] for s in sources},
         used[target],
-        create_records(deployment),
+        create_records(deployment, PATIENCE),
         old_node(deployment),
         parallel,
         Limiter(bandwidth),
         verify == "full",
         dry_run,
+        patience,
     )
     if not dry_run:
+        refuse_one_bucket(used, patience)
         migration.check_target(allow_object_lock)
     objects, size = migration.plan()
     start = time.monotonic()
     with click.progressbar(length=size, label=f"{objects} objects", file=sys.stderr) as bar:
         summary = migration.run(bar.update)
     _show(summary, target, dry_run, time.monotonic() - start)
-    sys.exit(1 if summary.left or summary.given_up else 0)
+    show_left(summary.left, summary.given_up, patience, "not moved", summary.thumbnails_left.count > 0)
 
 
 def _show(summary: Summary, target: str, dry_run: bool, took: float) -> None:
@@ -87,8 +102,10 @@ def _show(summary: Summary, target: str, dry_run: bool, took: float) -> None:
             f"moved {summary.objects} objects of {summary.names} names to {target}: {size_text(summary.bytes)} in "
             f"{took:.1f} s, {rate}/s; {summary.existed} were there already"
         )
-    if summary.left:
-        click.echo(f"not moved: {len(summary.left)}; their names mean what they meant")
-        show_some([f"{name}: {reason}" for name, reason in summary.left])
-    if summary.given_up:
-        click.echo(f"given up: {summary.given_up}", err=True)
+        if summary.thumbnails:
+            click.echo(f"copied {summary.thumbnails} of their thumbnails")
+    if summary.thumbnails_left.count:
+        name, why = summary.thumbnails_left.told[0]
+        click.echo(
+            f"thumbnails not copied, which the next view makes anew: {summary.thumbnails_left.count}, as {name}: {why}"
+        )

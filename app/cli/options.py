@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
 
 import click
 
@@ -10,6 +13,8 @@ from app.config.load import ConfigError, load
 from app.config.models import Deployment
 from app.config.models import Node as NodeConfig
 from app.config.values import seconds_of
+from app.operations.recovery import Left, Patience
+from app.operations.retention import one_bucket
 from app.storage.node import Node
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?(?:/s)?", re.IGNORECASE)
@@ -72,11 +77,36 @@ def old_node(deployment: Deployment) -> str | None:
     return (deployment.legacy.node or "") if deployment.legacy.table else None
 
 
-def show_some(lines: list[str], count: int = 20) -> None:
-    for line in lines[:count]:
-        click.echo(f"  {line}")
-    if len(lines) > count:
-        click.echo(f"  and {len(lines) - count} more")
+#: Seconds that the database may take for a statement of a command that reads whole tables.
+PATIENCE = 120
+
+
+def show_left(left: Left, given_up: str, patience: Patience, what: str, more: bool = False) -> NoReturn:
+    """Say what a command did not do, and end it: exit code 0 where that is nothing, 1 where something is left to do.
+
+    :param what: what is left, such as `objects not removed`.
+    :param more: something else is left, which was told before.
+    """
+    if patience.repeated:
+        click.echo(f"{patience.repeated} calls were made again after a failure", err=True)
+    if left.count:
+        click.echo(f"{what}: {left.count}; when these reasons have passed, run it again")
+        for name, reason in left.told:
+            click.echo(f"  {name}: {reason}")
+        if left.count > len(left.told):
+            click.echo(f"  and {left.count - len(left.told)} more")
+    if given_up:
+        click.echo(f"given up: {given_up}; run it again, it goes on from here", err=True)
+    sys.exit(1 if left.count or given_up or more else 0)
+
+
+def refuse_one_bucket(nodes: Mapping[str, Node], patience: Patience) -> None:
+    """
+    :raises UserError: two entries are one bucket, so that what is removed for one would be gone for both.
+    """
+    if pairs := one_bucket(nodes, patience):
+        told = ", ".join(f"{one} and {other}" for one, other in pairs)
+        raise UserError(f"nodes {told} are one and the same bucket: make them one entry, with one ID, in the file")
 
 
 def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> float | None:

@@ -12,6 +12,7 @@ import msgspec
 
 from app.cli.options import config_option, load_config
 from app.compose import describe_deployment
+from app.core.errors import APIError
 from app.status.overview import InstanceState, NodeState, Overview
 from app.status.report import Latency, size_text
 
@@ -33,7 +34,15 @@ def status(config_file: str, as_json: bool, watch: float | None) -> None:
     deployment = load_config(config_file)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            overview = describe_deployment(deployment)
+            try:
+                overview = describe_deployment(deployment)
+            except APIError as e:
+                if watch is None:
+                    raise
+                # The next look may be answered.
+                click.echo(f"Error: {e}", err=True)
+                time.sleep(watch)
+                continue
             if as_json:
                 encoded = msgspec.json.encode(overview)
                 # A line each time where they follow each other.

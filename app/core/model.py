@@ -15,6 +15,26 @@ class ObjectInfo(msgspec.Struct, frozen=True):
     content_type: str = ""
 
 
+class StoredObject(msgspec.Struct, frozen=True):
+    """What a listing says of an object."""
+
+    key: str
+    #: Bytes.
+    size: int
+    #: Unix time of when it was written, by the node's clock.
+    modified: float
+    etag: str
+
+
+class WrittenObject(msgspec.Struct, frozen=True):
+    """When an object was written, and by whom."""
+
+    #: Seconds since then, by the node's own clock.
+    age: float
+    #: Whether this program joined it from parts: v3.4.0 puts its objects to the same place.
+    ours: bool
+
+
 class PartInfo(msgspec.Struct, frozen=True):
     number: int
     etag: str
@@ -63,5 +83,5 @@ class Record(msgspec.Struct, frozen=True):
     size: int
     content_type: str
     cause: str
-    #: Unix milliseconds.
+    #: Unix milliseconds. Negative, as -1 - milliseconds, while expire removes it: a name for nobody any more.
     create_time: int

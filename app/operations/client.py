@@ -5,31 +5,44 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
+from app.core.errors import NetworkError
 from app.core.unreachable import reason
+from app.operations.recovery import Patience
 from app.routing.http_client import check_end
+
+T = TypeVar("T")
 
 #: Signatures in one request, as the Go SDK has them.
 _SIGN_BATCH = 20
 _API_TIMEOUT = 30
 _PUT_TIMEOUT = 300
+#: Statuses of a balancer, or of a storage, that cannot serve now.
+_GATEWAY = (502, 503, 504)
 
 
 class ClientError(Exception):
     """The server, or the way to it, refused; says at which step and why."""
 
 
+class _Passing(NetworkError):
+    """What may pass by itself: no answer, a cut one, or HTTP 503. Every call here may be made twice."""
+
+
 class Client:
     """
     :param api_url: the balancer, as clients call it.
     :param keep_cookies: false does as OpenIM's own SDKs do.
+    :param patience: for what fails in passing.
     """
 
-    def __init__(self, api_url: str, token: str, keep_cookies: bool = True) -> None:
+    def __init__(self, api_url: str, token: str, keep_cookies: bool = True, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
         self.api_url = api_url.rstrip("/")
         self._token = token
         self._keep_cookies = keep_cookies
@@ -42,6 +55,18 @@ class Client:
 
         :raises ClientError: no answer, no envelope, or an errCode other than 0.
         """
+        return self._again(lambda: self._call(route, body))
+
+    def _again(self, do: Callable[[], T]) -> T:
+        """
+        :raises ClientError: it did not pass.
+        """
+        try:
+            return self._patience.call("the API", do)
+        except _Passing as e:
+            raise ClientError(e.detail) from e
+
+    def _call(self, route: str, body: dict[str, Any]) -> dict[str, Any]:
         if not self._keep_cookies:
             self._session.cookies.clear()
         try:
@@ -52,15 +77,19 @@ class Client:
                 timeout=_API_TIMEOUT,
             )
         except requests.RequestException as e:
-            raise ClientError(f"{route}: no answer from {self.api_url} ({reason(e)})") from e
+            raise _Passing(f"{route}: no answer from {self.api_url} ({reason(e)})") from e
         self.cookies_seen += [c.value or "" for c in response.cookies]
         try:
             envelope = response.json()
             code, detail = envelope["errCode"], envelope["errDlt"]
         except (ValueError, KeyError, TypeError):
-            raise ClientError(f"{route}: HTTP {response.status_code}, and no OpenIM answer") from None
+            # Without a byte: cut within its header.
+            told = f"{route}: HTTP {response.status_code}, and no OpenIM answer"
+            passing = response.status_code in _GATEWAY or not response.content
+            raise (_Passing(told) if passing else ClientError(told)) from None
         if code != 0:
-            raise ClientError(f"{route}: errCode {code} {envelope.get('errMsg', '')}: {detail}")
+            told = f"{route}: errCode {code} {envelope.get('errMsg', '')}: {detail}"
+            raise _Passing(told) if response.status_code == 503 else ClientError(told)
         data: dict[str, Any] = envelope.get("data") or {}
         return data
 
@@ -103,7 +132,7 @@ class Client:
                     sign = self.call("auth_sign", {"uploadID": upload_id, "partNumbers": batch})
                     signed = {p["partNumber"]: p for p in sign["parts"]}
                 part = f.read(part_size)
-                self._put(number, signed[number], part)
+                self._again(partial(self._put, number, signed[number], part))
                 on_progress(len(part))
         done = self.call(
             "complete_multipart_upload",
@@ -113,11 +142,16 @@ class Client:
 
     def download(self, url: str) -> bytes:
         """The content behind a returned URL, redirects followed."""
+        return self._again(lambda: self._download(url))
+
+    def _download(self, url: str) -> bytes:
         try:
             response = self._session.get(url, timeout=_PUT_TIMEOUT)
             check_end(response)
         except requests.RequestException as e:
-            raise ClientError(f"GET {url}: no answer ({reason(e)})") from e
+            raise _Passing(f"GET {url}: no answer ({reason(e)})") from e
+        if response.status_code in _GATEWAY:
+            raise _Passing(f"GET {url}: HTTP {response.status_code}")
         if response.status_code != 200:
             raise ClientError(f"GET {url}: HTTP {response.status_code} {response.text[:200]}")
         return response.content
@@ -128,6 +162,9 @@ class Client:
             response = requests.put(signed["url"], data=part, headers=headers, timeout=_PUT_TIMEOUT)
         except requests.RequestException as e:
             where = signed["url"].partition("?")[0]
-            raise ClientError(f"PUT of part {number}: no answer from {where} ({reason(e)})") from e
-        if response.status_code != 200:
+            raise _Passing(f"PUT of part {number}: no answer from {where} ({reason(e)})") from e
+        if response.status_code in _GATEWAY:
+            raise _Passing(f"PUT of part {number}: HTTP {response.status_code} {response.text[:300]}")
+        # 412: the object is there, by a PUT whose answer was cut; completing compares its content.
+        if response.status_code not in (200, 412):
             raise ClientError(f"PUT of part {number}: HTTP {response.status_code} {response.text[:300]}")

@@ -11,18 +11,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
 import msgspec
 
-from app.core.errors import APIError, InternalError
+from app.core.errors import APIError, InternalError, NetworkError
 from app.core.model import ChangedObject, ObjectInfo, Record
-from app.operations.records import each_old_row, each_record
+from app.operations.recovery import Left, Patience, Recent
+from app.operations.thumbnails import missing_thumbnails
 from app.operations.transfer import Limiter, copy_object, md5_of
+from app.operations.walk import PAGE, each_old_row, each_page
 from app.records.store import Records
 from app.storage.node import Node
 
-_PAGE = 500
 #: Objects in a row that a node did not take or give: it is down or full, and going on would only fill the summary.
 _GIVE_UP = 20
 
@@ -45,8 +47,12 @@ class Summary(msgspec.Struct):
     names: int = 0
     #: Bytes copied.
     bytes: int = 0
-    #: Name and reason of what was not moved.
-    left: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    #: Objects, by a name of each, that the last pass did not move, and why.
+    left: Left = msgspec.field(default_factory=Left)
+    #: Thumbnails that were copied after their pictures.
+    thumbnails: int = 0
+    #: Those that were not, and why.
+    thumbnails_left: Left = msgspec.field(default_factory=Left)
     #: Why it ended early; empty where it did not.
     given_up: str = ""
 
@@ -64,14 +70,17 @@ class Migration:
     #: Read the copy back and compare a hash, instead of size and ETag.
     full: bool = False
     dry_run: bool = False
+    patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
         self._on_progress: Callable[[int], None] = lambda _: None
         self._summary = Summary()
         self._lock = threading.Lock()
         self._in_a_row = 0
-        #: Objects that were not moved, by node and key.
-        self._left: set[tuple[str, str]] = set()
+        #: Node and key of what was looked at in this pass: a picture that was forwarded has many names.
+        self._seen = Recent()
+        #: Whether a write leaves alone what lies at its key, as MinIO's do since 2024. Known by `check_target`.
+        self._keeps = False
 
     def check_target(self, allow_object_lock: bool = False) -> None:
         """Write and remove an object there.
@@ -79,61 +88,78 @@ class Migration:
         :raises NetworkError: it does not answer, or has no room.
         :raises InternalError: it refuses, or keeps objects from being deleted.
         """
-        lock = self.target.object_lock()
+        target = self.target
+        lock = self.patience.call(target.id, target.object_lock)
         if lock and not allow_object_lock:
             raise InternalError(
-                f"the bucket of node {self.target.id} has an object lock ({lock}): nothing that is moved there could be "
+                f"the bucket of node {target.id} has an object lock ({lock}): nothing that is moved there could be "
                 f"removed by expire or purge before; --allow-object-lock if that is meant"
             )
         key = f"openim/probe/{secrets.token_hex(16)}"
-        self.target.write(key, io.BytesIO(b"probe"), 5, "")
-        self.target.remove(key)
+        try:
+            etags = [self.patience.call(target.id, lambda: target.write(key, io.BytesIO(b"1"), 1, "")) for _ in range(2)]
+            self._keeps = etags[-1] == ""
+        finally:
+            self.patience.call(target.id, partial(target.remove, key))
 
     def plan(self) -> tuple[int, int]:
-        """Objects and bytes that records say are to be moved."""
-        objects = size = 0
-        for record in self._objects():
+        """Objects and bytes that records say are to be moved.
+
+        :raises DatabaseError, NetworkError, InternalError:
+        """
+        totals = self.patience.records(self.records.totals)
+        objects, size = (sum(totals.get(node, (0, 0))[n] for node in self.sources) for n in (0, 1))
+        for record in each_old_row(self.records, self.patience, self.old_node, self.sources):
             objects, size = objects + 1, size + record.size
         return objects, size
 
     def run(self, on_progress: Callable[[int], None] = lambda _: None) -> Summary:
-        """Move all, and once more what came meanwhile, until a pass finds nothing new.
+        """Move all, and once more what came meanwhile or was left, until a pass finds nothing new. Then their thumbnails.
+
+        Raises nothing for what does not answer: the summary tells.
 
         :param on_progress: is called with the bytes of each block that is copied, by one thread at a time.
         """
         self._on_progress, summary = on_progress, self._summary
-        with ThreadPoolExecutor(self.parallel) as pool:
-            while True:
-                before = summary.objects
-                objects = self._objects()
-                while not summary.given_up and (page := list(islice(objects, _PAGE))):
-                    list(pool.map(self._move, page))
-                if summary.given_up or self.dry_run or summary.objects == before:
-                    return summary
+        try:
+            with ThreadPoolExecutor(self.parallel) as pool:
+                while True:
+                    before, summary.left, self._seen = summary.objects, Left(), Recent()
+                    objects = self._objects()
+                    while not summary.given_up and (page := list(islice(objects, PAGE))):
+                        list(pool.map(self._move, page))
+                    if summary.given_up or self.dry_run:
+                        return summary
+                    if summary.objects == before:
+                        break
+                for source in self.sources.values():
+                    missing = missing_thumbnails(self.records, self.patience, source, self.target)
+                    while page_of_keys := list(islice(missing, PAGE)):
+                        list(pool.map(partial(self._copy_thumbnail, source), page_of_keys))
+        except APIError as e:
+            summary.given_up = e.detail
+        return summary
 
     def _objects(self) -> Iterator[Record]:
-        """One record of each object on the sources that was not left before."""
+        """A record of each object on the sources.
+
+        :raises DatabaseError, NetworkError, InternalError:
+        """
         for node in self.sources:
-            # Keys of several names: a picture that was forwarded.
-            seen: set[str] = set()
-            for record in each_record(self.records, node):
-                if record.key not in seen and (node, record.key) not in self._left:
-                    seen.add(record.key)
+            for record in chain.from_iterable(each_page(self.records, self.patience, node)):
+                if self._seen.add((node, record.key)):
                     yield record
-        for record in each_old_row(self.records, self.old_node, self.sources):
-            if (record.node, record.key) not in self._left:
-                yield record
+        yield from each_old_row(self.records, self.patience, self.old_node, self.sources)
 
     def _move(self, record: Record) -> None:
         summary = self._summary
         if summary.given_up:
             return
         try:
-            names, size, existed = self._moved(record)
+            names, size, existed = self.patience.call(f"from {record.node}", partial(self._moved, record))
         except (APIError, _NotMoved) as e:
             with self._lock:
-                self._left.add((record.node, record.key))
-                summary.left.append((record.name, str(e)))
+                summary.left.add(record.name, str(e))
                 self._in_a_row = self._in_a_row + 1 if isinstance(e, APIError) else 0
                 if self._in_a_row >= _GIVE_UP:
                     summary.given_up = f"{_GIVE_UP} objects in a row could not be moved; the last: {e}"
@@ -157,7 +183,10 @@ class Migration:
         copied = self._copy(source, record.key, info)
         etag = copied or self._existing(source, record.key, info)
         names = self.records.move(record, self.target.id, etag)
-        if names == 0 and not record.etag:
+        if names == 0 and record.etag:
+            # Moved by a statement whose answer was cut, perhaps.
+            names = self.records.names_of(msgspec.structs.replace(record, node=self.target.id, etag=etag))
+        elif names == 0:
             # v3.4.0's own row has no record of ours yet; its table is not touched.
             self.records.add(msgspec.structs.replace(record, node=self.target.id, etag=etag))
             names = 1
@@ -179,22 +208,29 @@ class Migration:
         return info
 
     def _copy(self, source: Node, key: str, info: ObjectInfo) -> str:
-        """Copy and verify; the ETag, or nothing where an object exists already."""
-        if "-" in info.etag and self.target.stat(key) is not None:
-            # A plain PUT leaves alone what is there; joining parts would replace it.
+        """Copy and verify; the copy's ETag, or nothing where an object exists already."""
+        if ("-" in info.etag or not self._keeps) and self.target.stat(key) is not None:
+            # Joining parts would replace it.
             return ""
         try:
             etag, md5 = copy_object(source, self.target, key, info, self.limiter, self._block_copied, hashed=self.full)
         except ChangedObject:
             raise _NotMoved(GONE if source.stat(key) is None else CHANGED) from None
-        if etag:
-            copied = self.target.stat(key)
-            equal = copied is not None and (copied.size, copied.etag, etag) == (info.size, info.etag, info.etag)
-            if not equal or (self.full and md5_of(self.target, key, info, self.limiter) != md5):
-                # So that the next run begins anew.
-                self.target.remove(key)
-                raise _NotMoved(UNEQUAL)
-        return etag
+        if not etag:
+            return ""
+        copied = self.target.stat(key)
+        if copied is None:
+            raise NetworkError(f"MinIO node {self.target.id} has not kept a copy; try again")
+        if copied.size == info.size and copied.etag == etag == info.etag and not self.full:
+            return copied.etag
+        # Where a node encrypts, the ETag is no MD5: by the contents.
+        if copied.size == info.size:
+            sent = md5 if self.full else md5_of(source, key, info, self.limiter)
+            if md5_of(self.target, key, copied, self.limiter) == sent:
+                return copied.etag
+        # So that the next run begins anew.
+        self.target.remove(key)
+        raise _NotMoved(UNEQUAL)
 
     def _existing(self, source: Node, key: str, info: ObjectInfo) -> str:
         """The ETag of the same content on the target, from a run before or of its own."""
@@ -205,3 +241,21 @@ class Migration:
             if equal or md5_of(source, key, info, self.limiter) == md5_of(self.target, key, existing, self.limiter):
                 return existing.etag
         raise _NotMoved(TAKEN)
+
+    def _copy_thumbnail(self, source: Node, key: str) -> None:
+        """Copy one; where it fails, the next view of the picture makes it anew."""
+
+        def copy() -> None:
+            info = source.stat(key)
+            if info is not None:
+                self._copy(source, key, info)
+
+        summary = self._summary
+        try:
+            self.patience.call(f"from {source.id}", copy)
+        except (APIError, _NotMoved) as e:
+            with self._lock:
+                summary.thumbnails_left.add(key, str(e))
+        else:
+            with self._lock:
+                summary.thumbnails += 1

@@ -1,146 +1,214 @@
-"""Removes what nobody needs: old records, objects without a record, unfinished uploads, and what is left on a node."""
+"""Removes what no record needs: what uploads and commands that ended early left on a node, and all that is left on one."""
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
 from itertools import chain, islice
 
 import msgspec
 
 from app.core.errors import APIError
-from app.core.model import Record
-from app.operations.records import each_old_row, each_record
+from app.core.model import StoredObject
+from app.operations.recovery import Left, Patience
+from app.operations.thumbnails import known_pictures
+from app.operations.walk import PAGE, THUMBNAILS, content_hash, each_object, each_old_row, each_page, etag_of
 from app.records.store import Records
 from app.storage.node import Node
 
-_PAGE = 500
-#: Seconds between removing a record and its object: an upload of the same content that just found the record has recorded
-#: its own name by then, which keeps the object.
-_GRACE = 15.0
-#: Where unfinished uploads leave objects that no record may come to need: keys of one upload each.
-_ONCE, _FORM = "openim/data/once/", "openim/temp/form/"
-#: Seconds that an admin's form may live.
-_FORM_LIFE = 7 * 86400 + 3600
+#: Seconds that an admin's form may live, and that v3.4.0 promises its uploads; and an hour.
+_WEEK = 7 * 86400 + 3600
+#: Seconds for which what a check or a command wrote to try a node may be in use.
+_TRIED = 3600
 
 
 class Removed(msgspec.Struct):
-    names: int = 0
     #: Multipart uploads that were given up.
     uploads: int = 0
     objects: int = 0
     #: Bytes of these objects.
     bytes: int = 0
-    #: Object and reason of what stays although its record is gone.
-    kept: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    #: What could not be removed, and why.
+    left: Left = msgspec.field(default_factory=Left)
+    #: Objects that may be v3.4.0's, whose table is not asked, and their bytes.
+    strange: int = 0
+    strange_bytes: int = 0
+    #: Why it ended early; empty where it did not.
+    given_up: str = ""
 
 
-def expire(
-    records: Records,
-    nodes: Mapping[str, Node],
-    before: int,
-    content_type: str | None = None,
-    dry_run: bool = False,
-) -> Removed:
-    """Remove records created before a time, and the objects that no record needs any more.
+@dataclass
+class Collection:
+    """Removes from one node what nothing needs: whatever a key of this program or of v3.4.0 can begin with is looked at."""
 
-    :param before: Unix milliseconds.
-    :param content_type: only of this type; `image/` and the like stand for all that begin so.
-    :raises DatabaseError:
-    """
-    done = Removed()
-    removed: dict[tuple[str, str], Record] = {}
-    for record in each_record(records, before=before):
-        if _is_type(record.content_type, content_type) and (dry_run or records.remove(record)):
-            done.names += 1
-            removed[(record.node, record.key)] = record
-    if dry_run:
-        # What stays needed by younger names is not known before; this is the most that would go.
-        done.objects, done.bytes = len(removed), sum(r.size for r in removed.values())
-        return done
-    if removed:
-        time.sleep(_GRACE)
-    old = records.old_names([key for _, key in removed])
-    for record in removed.values():
-        if records.needs(record):
-            continue
-        node = nodes.get(record.node)
-        if record.key in old:
-            done.kept.append((record.key, "v3.4.0's table names it"))
-        elif node is None:
-            done.kept.append((record.key, f"this file holds no keys of node {record.node or '(unknown)'}"))
-        else:
-            try:
-                node.remove(record.key)
-                for key, _, _ in node.listing(f"openim/thumbnail/{record.etag}/") if record.etag else ():
-                    node.remove(key)
-            except APIError as e:
-                done.kept.append((record.key, e.detail))
+    records: Records
+    node: Node
+    #: Seconds; what is younger an upload may still complete.
+    older: float
+    #: All nodes of the deployment; names on nodes that are not among them keep what they name anywhere.
+    known: Iterable[str]
+    #: Whether v3.4.0's table is asked too.
+    legacy: bool = False
+    #: Remove contents without a name although they may be v3.4.0's, whose table is not asked.
+    unnamed: bool = False
+    dry_run: bool = False
+    patience: Patience = field(default_factory=Patience)
+    page: int = PAGE
+
+    def __post_init__(self) -> None:
+        self._done = Removed()
+        #: Whose names do not keep an object of this node: an entry that was renamed in the file may be this one.
+        self._others = [node_id for node_id in self.known if node_id != self.node.id]
+
+    def run(self) -> Removed:
+        """Raises nothing for what does not answer: `left` and `given_up` tell."""
+        older = self.older
+        #: What each key begins with, after how many seconds it is of no use any more, and which of a page's are needed.
+        places: tuple[tuple[str, float, Callable[[list[StoredObject]], set[str]]], ...] = (
+            ("openim/data/once/", older, self._named),
+            ("openim/data/hash/", older, self._named_or_strange),
+            ("openim/data/form/", max(older, _WEEK), self._named),
+            # Forms that were sent and not completed, and v3.4.0's small files on their way.
+            ("openim/temp/", max(older, _WEEK), lambda _: set()),
+            ("openim/probe/", max(older, _TRIED), lambda _: set()),
+            (THUMBNAILS, older, self._of_known_pictures),
+        )
+        try:
+            _abort_uploads(self.node, self.patience, time.time() - older, self._done, self.dry_run)
+            for prefix, age, needed in places:
+                begun = time.time()
+                old = (o for o in each_object(self.node, self.patience, prefix) if o.modified < begun - age)
+                for page in _pages(old, self.page):
+                    keep = needed(page)
+                    _remove(self.node, self.patience, [o for o in page if o.key not in keep], self._done, self.dry_run)
+        except APIError as e:
+            self._done.given_up = e.detail
+        return self._done
+
+    def _named(self, page: list[StoredObject]) -> set[str]:
+        """Keys that a record names. Quickly by the index of contents; what that does not find, by all records."""
+        keys = [o.key for o in page]
+        hashes = [_hash_of(o) for o in page]
+        named = self.patience.records(partial(self.records.named_keys, keys, hashes, self._others))
+        rest = [key for key in keys if key not in named]
+        if rest:
+            named |= self.patience.records(partial(self.records.named_keys, rest, None, self._others))
+        rest = [key for key in keys if key not in named]
+        return named | self.patience.records(partial(self.records.old_names, rest))
+
+    def _named_or_strange(self, page: list[StoredObject]) -> set[str]:
+        """The same where v3.4.0 puts its objects as well, and where a content that comes again has the same key."""
+        keep = self._named(page)
+        for found in page:
+            if found.key in keep:
                 continue
-            done.objects += 1
-            done.bytes += record.size
-    return done
+            under_way = self.patience.call(self.node.id, partial(self.node.unfinished, found.key))
+            written = self.patience.call(self.node.id, partial(self.node.written, found.key))
+            if under_way or written is None or written.age < self.older:
+                keep.add(found.key)
+            elif not (self.legacy or self.unnamed or written.ours):
+                keep.add(found.key)
+                self._done.strange += 1
+                self._done.strange_bytes += found.size
+        # Once more: what v3.4.0's table does not name, an upload finds by its place and names a moment later.
+        rest = [o for o in page if o.key not in keep]
+        return keep | (self._named(rest) if rest else set())
+
+    def _of_known_pictures(self, page: list[StoredObject]) -> set[str]:
+        """Thumbnails of pictures on this node. One too many that goes is made again at the next view."""
+        etags = {etag_of(o.key) for o in page}
+        known = known_pictures(self.records, self.patience, self.node, etags)
+        if self.legacy and (rest := etags - known):
+            # v3.4.0 keeps no ETags: those of one part follow from the content's hash, the others are left alone.
+            by_hash = {content_hash(etag): etag for etag in rest if "-" not in etag}
+            old = self.patience.records(partial(self.records.old_hashes, list(by_hash)))
+            known |= {etag for etag in rest if "-" in etag} | {by_hash[found] for found in old}
+        return {o.key for o in page if etag_of(o.key) in known}
 
 
-def collect(records: Records, node: Node, older: float, dry_run: bool = False) -> Removed:
-    """Remove what unfinished uploads left on a node.
-
-    :param older: seconds; younger ones may still be finished.
-    :raises NetworkError, InternalError, DatabaseError:
-    """
-    now = time.time()
-    done = Removed(uploads=_abort_uploads(node, now - older, dry_run))
-    candidates = (
-        (key, size)
-        for prefix, age in ((_ONCE, older), (_FORM, max(older, _FORM_LIFE)))
-        for key, size, modified in node.listing(prefix)
-        if modified < now - age
-    )
-    while page := list(islice(candidates, _PAGE)):
-        known = records.known_keys(node.id, [key for key, _ in page])
-        for key, size in page:
-            if key not in known:
-                _remove(node, key, size, done, dry_run)
-    return done
-
-
-def still_needed(records: Records, node: Node, old_node: str | None, count: int = 5) -> list[str]:
+def still_needed(records: Records, patience: Patience, node: Node, old_node: str | None, count: int = 5) -> list[str]:
     """Some names that mean objects of a node.
 
     :param old_node: see `each_old_row`.
     """
-    needed = chain(each_record(records, node.id), each_old_row(records, old_node, {node.id: node}))
+    pages = each_page(records, patience, node.id, size=count)
+    needed = chain(chain.from_iterable(pages), each_old_row(records, patience, old_node, {node.id: node}))
     return [record.name for record in islice(needed, count)]
 
 
-def purge(node: Node, dry_run: bool = False) -> Removed:
-    """Delete every object of this product and of v3.4.0 on a node.
-
-    :raises NetworkError, InternalError:
-    """
-    done = Removed(uploads=_abort_uploads(node, time.time(), dry_run))
-    for key, size, _ in node.listing("openim/"):
-        _remove(node, key, size, done, dry_run)
+def purge(node: Node, patience: Patience, dry_run: bool = False) -> Removed:
+    """Delete every object of this product and of v3.4.0 on a node. Raises nothing for what does not answer."""
+    done = Removed()
+    try:
+        _abort_uploads(node, patience, time.time(), done, dry_run)
+        for page in _pages(each_object(node, patience, "openim/"), PAGE):
+            _remove(node, patience, page, done, dry_run)
+    except APIError as e:
+        done.given_up = e.detail
     return done
 
 
-def _abort_uploads(node: Node, before: float, dry_run: bool) -> int:
-    """Give up unfinished multipart uploads that were begun before a Unix time; how many."""
-    uploads = [(key, upload) for key, upload, begun in node.unfinished() if begun < before and key.startswith("openim/")]
-    if not dry_run:
-        for key, upload in uploads:
-            node.abort_upload(key, upload)
-    return len(uploads)
+def one_bucket(nodes: Mapping[str, Node], patience: Patience) -> list[tuple[str, str]]:
+    """Pairs of entries that are one and the same bucket: what is removed for one of them would be gone for both.
+
+    Found by writing an object to each and listing it at the others; those that do not answer, or refuse, are left out.
+    """
+    place = f"openim/probe/{secrets.token_hex(16)}/"
+    wrote: list[Node] = []
+    found: set[tuple[str, str]] = set()
+    try:
+        for node in nodes.values():
+            with suppress(APIError):
+                patience.call(node.id, partial(_try, node, place + node.id))
+                wrote.append(node)
+        for node in nodes.values():
+            with suppress(APIError):
+                listed = patience.call(node.id, partial(node.list_page, place))
+                others = {o.key.removeprefix(place) for o in listed} - {node.id}
+                found |= {(min(node.id, other), max(node.id, other)) for other in others}
+    finally:
+        for node in wrote:
+            with suppress(APIError):
+                patience.call(node.id, partial(node.remove, place + node.id))
+    return sorted(found)
 
 
-def _remove(node: Node, key: str, size: int, done: Removed, dry_run: bool) -> None:
-    if not dry_run:
-        node.remove(key)
-    done.objects += 1
-    done.bytes += size
+def _try(node: Node, key: str) -> None:
+    node.write(key, BytesIO(b"1"), 1, "")
 
 
-def _is_type(content_type: str, requested: str | None) -> bool:
-    if requested is None or content_type == requested:
-        return True
-    return requested.endswith("/") and content_type.startswith(requested)
+def _abort_uploads(node: Node, patience: Patience, before: float, done: Removed, dry_run: bool) -> None:
+    """Give up unfinished multipart uploads that were begun before a Unix time."""
+    for key, upload, begun in patience.call(node.id, node.unfinished):
+        if begun < before and key.startswith("openim/"):
+            if not dry_run:
+                patience.call(node.id, partial(node.abort_upload, key, upload))
+            done.uploads += 1
+
+
+def _remove(node: Node, patience: Patience, page: list[StoredObject], done: Removed, dry_run: bool) -> None:
+    refused: dict[str, str] = {}
+    if page and not dry_run:
+        refused = patience.call(node.id, partial(node.remove_many, [o.key for o in page]))
+    for stored in page:
+        if stored.key in refused:
+            done.left.add(stored.key, refused[stored.key])
+        else:
+            done.objects += 1
+            done.bytes += stored.size
+
+
+def _pages(objects: Iterator[StoredObject], size: int) -> Iterator[list[StoredObject]]:
+    while page := list(islice(objects, size)):
+        yield page
+
+
+def _hash_of(stored: StoredObject) -> str:
+    """The hash of an object's content, as its record has it: from the key, or, of a form's file, from the ETag."""
+    place, _, name = stored.key.rpartition("/")
+    return content_hash(stored.etag) if place == "openim/data/form" else name.partition("_")[0]

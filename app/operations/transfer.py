@@ -6,10 +6,11 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, cast
 
-from app.core.errors import APIError
-from app.core.model import ChangedObject, ObjectInfo, SourceFailed
+from app.core.errors import APIError, InternalError
+from app.core.model import ChangedObject, InvalidParts, NoSuchUpload, ObjectInfo, SourceFailed
 from app.storage.bulk import ObjectStream
 from app.storage.node import Node
 
@@ -91,9 +92,15 @@ def copy_object(
         etags = []
         for number, first in enumerate(range(0, info.size, part_size), 1):
             etags.append(piece(first, min(part_size, info.size - first), (upload, number)))
-        target.complete_upload(key, upload, etags)
+        # Not there: joined by a request whose answer was cut, perhaps. The caller looks at what there is.
+        with suppress(NoSuchUpload):
+            target.complete_upload(key, upload, etags)
+    except InvalidParts as e:
+        raise InternalError(f"MinIO node {target.id} lost parts of a copy ({e})") from None
     except (APIError, ChangedObject):
-        target.abort_upload(key, upload)
+        # The first failure is the one to tell.
+        with suppress(APIError):
+            target.abort_upload(key, upload)
         raise
     joined = hashlib.md5(b"".join(bytes.fromhex(e) for e in etags), usedforsecurity=False).hexdigest()
     return f"{joined}-{len(etags)}", digest.hexdigest()

@@ -26,9 +26,10 @@ class Database:
     :param url: `sqlite:///...` or `mysql+pymysql://...`.
     :param run_blocking: runs what blocks in SQLite (`sqlite.RunBlocking`); None calls it directly. PyMySQL needs none: it
         waits in Python's sockets, which gevent makes cooperate.
+    :param patience: seconds that MySQL may take for a statement.
     """
 
-    def __init__(self, url: str, run_blocking: sqlite.RunBlocking | None = None) -> None:
+    def __init__(self, url: str, run_blocking: sqlite.RunBlocking | None = None, patience: int = 8) -> None:
         parsed = sa.make_url(url)
         self._run_blocking = _call
         if parsed.get_backend_name() == "sqlite":
@@ -36,7 +37,7 @@ class Database:
             self._readers = sqlite.create_engine(parsed, sqlite.READERS, self._run_blocking)
             self._writers = sqlite.create_engine(parsed, sqlite.WRITERS, self._run_blocking)
         else:
-            self._readers = self._writers = _mysql_engine(parsed)
+            self._readers = self._writers = _mysql_engine(parsed, patience)
         self.dialect = self._readers.dialect.name
 
     def rows(self, call: str, statement: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
@@ -81,7 +82,7 @@ def _call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     return function(*args, **options)
 
 
-def _mysql_engine(url: sa.URL) -> Engine:
+def _mysql_engine(url: sa.URL, patience: int) -> Engine:
     return sa.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -90,5 +91,5 @@ def _mysql_engine(url: sa.URL) -> Engine:
         pool_timeout=5,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args={"connect_timeout": 3, "read_timeout": 8, "write_timeout": 8},
+        connect_args={"connect_timeout": 3, "read_timeout": patience, "write_timeout": patience},
     )

@@ -74,12 +74,12 @@ def insert_if_absent(dialect: str) -> Any:
     return mysql.insert(objects).prefix_with("IGNORE")
 
 
-def same_object(record: Record, any_etag: bool = False) -> list[Any]:
+def same_object(record: Record) -> list[Any]:
     """The conditions for rows that mean the same object as this record."""
     columns = objects.c
     # The hash first: it has the index.
     where = [columns.hash == record.hash, columns.node == record.node, columns.key == record.key]
-    return where if any_etag else [*where, columns.etag == record.etag]
+    return [*where, columns.etag == record.etag]
 
 
 def to_row(record: Record) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from app.records.v340_table import LegacyTable
 _SAME_HASH = 8
 
 _BY_NAME = sa.select(objects).where(objects.c.name == sa.bindparam("of_name"))
-_BY_HASH = sa.select(objects).where(objects.c.hash == sa.bindparam("of_hash")).limit(_SAME_HASH)
+_BY_HASH = sa.select(objects).where(objects.c.hash == sa.bindparam("of_hash"), objects.c.create_time >= 0).limit(_SAME_HASH)
 
 
 class Records:
@@ -26,6 +26,7 @@ class Records:
     :param url: `sqlite:///...` (created on first use, with its folder) or `mysql+pymysql://...`.
     :param legacy: v3.4.0's table in the same database, for names that are not in ours.
     :param mirror: write new records there too.
+    :param patience: seconds that MySQL may take for a statement; commands read whole tables.
     :param run_blocking: called as `run_blocking(function, *args, **kwargs)` for what blocks in SQLite; where greenlets share
         a thread it must run the function in one of at least `sqlite.THREADS` others. None calls directly.
     """
@@ -36,10 +37,11 @@ class Records:
         legacy: LegacyTable | None = None,
         mirror: bool = False,
         run_blocking: RunBlocking | None = None,
+        patience: int = 8,
     ) -> None:
         self._legacy = legacy
         self._mirror = legacy if mirror else None
-        self._database = Database(url, run_blocking)
+        self._database = Database(url, run_blocking, patience)
         self._upsert = schema.upsert(objects, self._database.dialect)
         self._insert = schema.insert_if_absent(self._database.dialect)
         self._prepared = False
@@ -79,10 +81,10 @@ class Records:
         return {node: (int(count), int(size)) for node, count, size in self._ready().rows("totals", statement)}
 
     def page(self, after: str, count: int, node: str | None = None, before: int | None = None) -> list[Record]:
-        """The next records by name.
+        """The next records by name, with those that expire is about to remove.
 
         :param node: only those on this node.
-        :param before: only those created before this, Unix milliseconds.
+        :param before: only those created before this, Unix milliseconds; 0 for those that expire is about to remove.
         """
         columns = objects.c
         statement = sa.select(objects).where(columns.name > after.encode()).order_by(columns.name).limit(count)
@@ -100,6 +102,10 @@ class Records:
         """Which of these object keys v3.4.0's table names."""
         return set() if self._legacy is None or not keys else self._legacy.named_keys(self._database, keys)
 
+    def old_hashes(self, hashes: list[str]) -> set[str]:
+        """Which of these contents v3.4.0's table names."""
+        return set() if self._legacy is None or not hashes else self._legacy.named_hashes(self._database, hashes)
+
     def absent(self, names: list[str]) -> list[str]:
         """Which of these names have no record of ours."""
         statement = sa.select(objects.c.name).where(objects.c.name.in_([n.encode() for n in names]))
@@ -112,23 +118,57 @@ class Records:
         statement = sa.update(objects).where(*same_object(record)).values(node=node, etag=etag)
         return self._ready().write("move", statement)
 
-    def remove(self, record: Record) -> bool:
-        """Removes the record of a name, if it is still this one."""
-        columns = objects.c
-        where = (columns.name == record.name.encode(), columns.create_time == record.create_time)
-        return self._ready().write("remove", sa.delete(objects).where(*where, *same_object(record))) > 0
+    def names_of(self, record: Record) -> int:
+        """How many names mean this object."""
+        statement = sa.select(sa.func.count()).select_from(objects).where(*same_object(record))
+        return int(self._ready().rows("names_of", statement)[0][0])
 
-    def needs(self, record: Record) -> bool:
-        """Whether any name means this object."""
-        one = sa.select(sa.literal(1)).select_from(objects).where(*same_object(record, any_etag=True)).limit(1)
-        return bool(self._ready().rows("needs", one))
+    def mark(self, names: list[str], before: int) -> None:
+        """Takes these names' records from everybody but `remove`: they are found no more, and stay in the table until their
+        objects are gone, however often that is begun.
 
-    def known_keys(self, node: str, keys: list[str]) -> set[str]:
-        """Which of these write-once keys of a node any name means; they hold their content's hash."""
+        :param before: only records created before this, Unix milliseconds.
+        """
         columns = objects.c
-        hashes = [key.rsplit("/", 1)[-1].split("_")[0] for key in keys]
-        statement = sa.select(columns.key).where(columns.hash.in_(hashes), columns.node == node, columns.key.in_(keys))
-        return {row[0] for row in self._ready().rows("known_keys", statement)}
+        where = (columns.name.in_([n.encode() for n in names]), columns.create_time >= 0, columns.create_time < before)
+        self._ready().write("mark", sa.update(objects).where(*where).values(create_time=-1 - columns.create_time))
+
+    def remove(self, node: str, marked: list[Record]) -> None:
+        """Removes marked records of one node, those that are marked still."""
+        columns = objects.c
+        named = columns.name.in_([r.name.encode() for r in marked])
+        # Of a name that was uploaded and marked again meanwhile the time is another.
+        same = columns.create_time.in_([r.create_time for r in marked])
+        self._ready().write("remove", sa.delete(objects).where(named, same, columns.node == node, columns.create_time < 0))
+
+    def live(self, node: str, hashes: list[str]) -> set[tuple[str, str]]:
+        """Hash and key of the objects with one of these contents that names on a node mean, but for marked ones."""
+        columns = objects.c
+        # The hash first: it has the index.
+        where = (columns.hash.in_(hashes), columns.node == node, columns.create_time >= 0)
+        statement = sa.select(columns.hash, columns.key).where(*where).distinct()
+        return {(row[0], row[1]) for row in self._ready().rows("live", statement)}
+
+    def named_keys(self, keys: list[str], hashes: list[str] | None, except_on: list[str]) -> set[str]:
+        """Which of these object keys any record names, marked ones too.
+
+        :param hashes: of the contents that these keys hold, as far as is known: with them it is quick, and may find too
+            few; without, the whole table is read.
+        :param except_on: nodes whose records do not count.
+        """
+        return self._existing("named_keys", objects.c.key, keys, hashes, objects.c.node.not_in(except_on))
+
+    def known_etags(self, node: str, etags: list[str], hashes: list[str] | None) -> set[str]:
+        """Which of these ETags an object on a node has that any record means; see `named_keys`."""
+        return self._existing("known_etags", objects.c.etag, etags, hashes, objects.c.node == node)
+
+    def _existing(
+        self, call: str, column: sa.Column[str], values: list[str], hashes: list[str] | None, where: sa.ColumnElement[bool]
+    ) -> set[str]:
+        statement = sa.select(column).where(column.in_(values), where).distinct()
+        if hashes is not None:
+            statement = statement.where(objects.c.hash.in_(hashes))
+        return {row[0] for row in self._ready().rows(call, statement)}
 
     def check_legacy(self) -> None:
         """
@@ -159,4 +199,5 @@ class Records:
 
     def _get(self, call: str, name: str) -> Record | None:
         rows = self._ready().rows(call, _BY_NAME, {"of_name": name.encode()})
-        return to_record(rows[0]) if rows else None
+        record = to_record(rows[0]) if rows else None
+        return None if record is None or record.create_time < 0 else record

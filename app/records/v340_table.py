@@ -63,6 +63,11 @@ class LegacyTable:
         statement = sa.select(_object.c.key).where(_object.c.key.in_(keys))
         return {row[0] for row in database.rows("v340_named_keys", statement)}
 
+    def named_hashes(self, database: Database, hashes: list[str]) -> set[str]:
+        """The same of contents."""
+        statement = sa.select(_object.c.hash).where(_object.c.hash.in_(hashes)).distinct()
+        return {row[0] for row in database.rows("v340_named_hashes", statement)}
+
     def put(self, database: Database, record: Record) -> None:
         """Writes a record as v3.4.0 writes it; only a line in the log where the table cannot hold it."""
         unfit = ""

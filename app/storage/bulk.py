@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from email.utils import mktime_tz, parsedate_tz
 from itertools import islice
 from typing import IO
 
+from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import S3Error
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from app.core.errors import InternalError, NetworkError
-from app.core.model import ChangedObject, NoSuchUpload, SourceFailed
+from app.core.model import ChangedObject, NoSuchUpload, SourceFailed, StoredObject, WrittenObject
 from app.storage.endpoints import ClusterCalls, Endpoint
-from app.storage.s3_errors import NoSuchObject, PreconditionFailed
+from app.storage.multipart import WRITER
+from app.storage.s3_errors import NoSuchObject, PreconditionFailed, by_code
 
 #: Bytes read and sent at a time.
 _BLOCK = 1 << 18
 #: Objects that one request lists, S3's own most.
-_PAGE = 1000
+LISTED = 1000
 
 
 class BulkCalls(ClusterCalls):
@@ -74,26 +77,55 @@ class BulkCalls(ClusterCalls):
 
     def first_part(self, key: str) -> int:
         """Bytes of the first part of an object that was joined from parts."""
-        found = self.call(lambda e: e.client.stat_object(self.bucket, key, extra_query_params={"partNumber": "1"}))
+        found = self.call(lambda e: e.client.head(self.bucket, key, {"partNumber": "1"}))
         return found.size or 0
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Key, bytes and Unix time of every object under a prefix."""
-        after: str | None = None
+    def list_page(self, prefix: str, after: str = "") -> list[StoredObject]:
+        """The next objects under a prefix, by key: fewer than `LISTED` where there are no more."""
 
-        def next_page(endpoint: Endpoint) -> list[tuple[str, int, float]]:
+        def ask(endpoint: Endpoint) -> list[StoredObject]:
             # One request, so that a failure in the middle of a long listing costs one page.
-            objects = endpoint.slow.list_objects(self.bucket, prefix, recursive=True, start_after=after)
+            objects = endpoint.slow.list_objects(self.bucket, prefix, recursive=True, start_after=after or None)
             return [
-                (str(o.object_name), o.size or 0, o.last_modified.timestamp() if o.last_modified else 0.0)
-                for o in islice(objects, _PAGE)
+                StoredObject(
+                    str(o.object_name),
+                    o.size or 0,
+                    o.last_modified.timestamp() if o.last_modified else 0.0,
+                    (o.etag or "").strip('"'),
+                )
+                for o in islice(objects, LISTED)
             ]
 
-        while page := self.call(next_page, quiet=True):
-            yield from page
-            if len(page) < _PAGE:
-                return
-            after = page[-1][0]
+        return self.call(ask, quiet=True)
+
+    def remove_many(self, keys: list[str]) -> dict[str, str]:
+        """Delete objects, by one request for each 1,000; no error for those that are not there.
+
+        :returns: those that the node keeps, and why.
+        """
+
+        def remove(endpoint: Endpoint) -> list[DeleteError]:
+            return list(endpoint.slow.remove_objects(self.bucket, [DeleteObject(key) for key in keys]))
+
+        refused = self.call(remove, quiet=True)
+        return {str(e.name): str(by_code(self.id, e.code or "", e.message or "")) for e in refused}
+
+    def written(self, key: str) -> WrittenObject | None:
+        """HEAD an object for when it was written, and whether by this program; None where there is none.
+
+        :raises NetworkError: also where an answer without all of it came.
+        """
+        try:
+            found = self.call(lambda e: e.client.head(self.bucket, key), quiet=True)
+        except NoSuchObject:
+            return None
+        headers = found.metadata or {}
+        date = parsedate_tz(headers.get("Date", ""))
+        if found.last_modified is None or date is None:
+            # MinIO says it last.
+            raise NetworkError(f"MinIO node {self.id} did not say all of when an object was written; try again")
+        name, value = WRITER
+        return WrittenObject(mktime_tz(date) - found.last_modified.timestamp(), headers.get(name) == value)
 
     def object_lock(self) -> str:
         """How long the bucket keeps each object from being deleted, such as `COMPLIANCE 30 Days`; empty for none."""

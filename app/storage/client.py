@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from http.client import IncompleteRead
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
+from minio.datatypes import Object
 from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError, ProtocolError
 
@@ -31,7 +33,7 @@ PROBE_TIMEOUT = urllib3.Timeout(connect=1.5, read=2.0)
 #: Seconds that the signature of a call of ours lives.
 _EXPIRES = 900
 #: Query parameters that say which of S3's calls a request is, for the metric's label.
-_CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location", "object-lock")
+_CALLS = ("uploads", "uploadId", "partNumber", "list-type", "policy", "location", "object-lock", "delete")
 
 
 class ConnectionPool(urllib3.PoolManager):
@@ -73,8 +75,9 @@ class ConnectionPool(urllib3.PoolManager):
         finally:
             if result and self._node_id is not None:
                 metrics.storage_called(self._node_id, _label(method, url), result, time.perf_counter() - start)
-        # A completion or a copy that takes long; the SDK takes such an answer for success.
-        if method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data:
+        # A completion or a copy that takes long; the SDK takes such an answer for success. Of deletions it tells each error.
+        told = method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data
+        if told and b"<DeleteResult" not in response.data:
             raise S3Error.fromxml(response)
         return response
 
@@ -82,11 +85,30 @@ class ConnectionPool(urllib3.PoolManager):
         """Send a request, and once more where its connection was cut before the answer: the server had closed a kept one
         just as it was used, or is gone. Each call of ours may be repeated. Silence is not repeated, nor is a stream."""
         try:
-            return self._pool.urlopen(method, target, redirect=False, **kw)
+            return _whole(method, self._pool.urlopen(method, target, redirect=False, **kw))
         except ProtocolError as e:
             if isinstance(e.args[-1], TimeoutError) or not isinstance(kw.get("body"), bytes | None):
                 raise
-            return self._pool.urlopen(method, target, redirect=False, **kw)
+            return _whole(method, self._pool.urlopen(method, target, redirect=False, **kw))
+
+
+def _whole(method: str, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+    """Refuse an answer that was cut within its header: to the standard library that is a whole one, without the headers that
+    did not come, so that an object would look empty, gone or changed. Cut later, urllib3 sees it.
+
+    :raises ProtocolError: as urllib3 raises for a cut body.
+    """
+    headers = response.headers
+    told = "Content-Length" in headers or "Transfer-Encoding" in headers or "close" in headers.get("Connection", "")
+    # Answers without a body have no length (RFC 9112, 6.3); but for a HEAD S3 says that of the object.
+    if (not told and response.status not in (204, 304)) or not headers.get("ETag", '"').endswith('"'):
+        response.close()
+        raise _cut()
+    return response
+
+
+def _cut() -> ProtocolError:
+    return ProtocolError("the answer ended within its header", IncompleteRead(b""))
 
 
 class NodeClient(Minio):
@@ -110,6 +132,20 @@ class NodeClient(Minio):
             http_client=self.connections,
         )
         self.set_app_info("openim-direct", __version__)
+
+    def head(self, bucket: str, key: str, query: dict[str, str | list[str] | tuple[str]] | None = None) -> Object:
+        """What HEAD says of an object.
+
+        :raises ProtocolError: the answer was cut within its header.
+        """
+        try:
+            found = self.stat_object(bucket, key, extra_query_params=query)
+        except ValueError as e:
+            # Half a number, or half a date.
+            raise _cut() from e
+        if not found.etag:
+            raise _cut()
+        return found
 
     def send(
         self,

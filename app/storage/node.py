@@ -31,7 +31,7 @@ class Node(ClientURLs, BulkCalls, MultipartUploads, Probing):
     def stat(self, key: str) -> ObjectInfo | None:
         """HEAD an object; None where there is none."""
         try:
-            found = self.call(lambda e: e.client.stat_object(self.bucket, key))
+            found = self.call(lambda e: e.client.head(self.bucket, key))
         except NoSuchObject:
             return None
         return ObjectInfo(found.size or 0, found.etag or "", found.content_type or "")

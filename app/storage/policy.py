@@ -12,7 +12,8 @@ def policy(node: Node, make_bucket: bool = False) -> dict[str, Any]:
     :param make_bucket: with the right to make the bucket; without it, it must be there.
     """
     bucket, objects = f"arn:aws:s3:::{node.bucket}", f"arn:aws:s3:::{node.bucket}/openim/*"
-    on_bucket = ["s3:GetBucketLocation"]
+    # The second for expire and gc, which leave alone what an upload may still write.
+    on_bucket = ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
     if make_bucket:
         on_bucket.append("s3:CreateBucket")
     if node.public_read:

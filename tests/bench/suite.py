@@ -588,8 +588,8 @@ def _direct(config: NodeConfig, method: str, key: str) -> str:
 
 def _clear(node: Node) -> None:
     for prefix in ("piped/", "openim/data/"):
-        for key, _, _ in list(node.listing(prefix)):
-            node.remove(key)
+        while page := node.list_page(prefix):
+            node.remove_many([stored.key for stored in page])
 
 
 def _fill(kind: str, place: Path, mariadb: MariaDB, begin: int, end: int) -> None:

@@ -49,6 +49,7 @@ def multipart(node: Node) -> None:
     assert [(p.number, p.etag, p.size) for p in listed] == [(1, etags[0], PART), (2, etags[1], 4)]
     ((found_key, _, begun),) = node.unfinished()
     assert found_key == key
+    assert [len(node.unfinished(k)) for k in (key, "openim/data/hash/multi")] == [1, 0]
     assert abs(begun - time.time()) < 60
     for wrong in ([etags[1], etags[0]], [*etags, etags[0]]):
         with pytest.raises(InvalidParts):
@@ -58,6 +59,12 @@ def multipart(node: Node) -> None:
     joined = hashlib.md5(b"".join(bytes.fromhex(e) for e in etags)).hexdigest()
     assert node.stat(key) == ObjectInfo(PART + 4, f"{joined}-2", "application/octet-stream")
     assert node.first_part(key) == PART
+    node.put("openim/put", b"x")
+    joined_one, put_one = node.written(key), node.written("openim/put")
+    assert joined_one is not None
+    assert put_one is not None
+    assert (joined_one.age < 60, joined_one.ours, put_one.ours) == (True, True, False)
+    node.remove("openim/put")
     with pytest.raises(NoSuchUpload):
         node.complete_upload(key, "00000000-gone", etags)
     with pytest.raises(NoSuchUpload):
@@ -115,12 +122,14 @@ def objects(node: Node) -> None:
     assert node.read("openim/empty", 10) == b""
     with node.reading("openim/empty", hashlib.md5(b"").hexdigest(), 0, 0) as stream:
         assert stream.read() == b""
-    listed = {name: size for name, size, _ in node.listing("openim/")}
+    listed = {o.key: o.size for o in node.list_page("openim/")}
     assert listed == {key: 10, "openim/once": 4, "openim/copy": 4, "openim/stream": len(content), "openim/empty": 0}
-    for name in listed:
-        node.remove(name)
+    assert node.list_page("openim/", "openim/once")[0].key == "openim/stream"
+    assert node.written("openim/none") is None
+    # Also those that are not there.
+    assert node.remove_many([*listed, "openim/none"]) == {}
     node.remove(key)
-    assert list(node.listing("")) == []
+    assert node.list_page("") == []
 
 
 def forms(node: Node) -> None:

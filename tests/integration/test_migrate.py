@@ -477,14 +477,14 @@ def test_gc_removes_what_was_never_finished(tmp_path: Path, nodes: dict[str, Min
         # As if it were two days later.
         from app.cli.options import load_config
         from app.compose import create_nodes, create_records
-        from app.operations.retention import collect
+        from app.operations.retention import Collection
 
         deployment = load_config(str(stack.config))
         made, records = create_nodes(deployment), create_records(deployment)
         try:
-            dry = collect(records, made["m1"], -60, dry_run=True)
+            dry = Collection(records, made["m1"], -60, ["m1"], dry_run=True).run()
             assert (dry.uploads, dry.objects) == (1, 1)
-            found = collect(records, made["m1"], -60)
+            found = Collection(records, made["m1"], -60, ["m1"]).run()
             assert (found.uploads, found.objects, found.bytes) == (1, 1, 900)
             assert made["m1"].unfinished() == []
         finally:

@@ -216,6 +216,8 @@ def test_the_main_flow_with_the_least_privilege(least: Stack, nodes: dict[str, M
         form = api.ok("initiate_form_data", {"name": "u1/least-form", "size": 3})
         requests.post(form["url"], data=form["formData"], files={"file": ("f", b"abc")}, timeout=10)
         assert api.get(api.ok("complete_form_data", {"id": form["id"]})["url"]).content == b"abc"
+    # The commands too.
+    assert "m1: removed 0 uploads, 0 objects" in least.cli("gc")
     from minio import Minio
     from minio.error import S3Error
 

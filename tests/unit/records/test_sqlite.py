@@ -79,12 +79,16 @@ def test_every_blocking_call_runs_elsewhere(
     assert records.find("h2") == [two]
     assert records.page("", 10) == [one, two]
     assert records.absent(["a", "c"]) == ["c"]
-    assert records.known_keys("m1", ["k/h1", "k/h3"]) == {"k/h1"}
-    assert records.needs(two)
+    assert records.named_keys(["k/h1", "k/h3"], ["h1", "h3"], ["m2"]) == {"k/h1"}
+    assert records.named_keys(["k/h1"], None, ["m1"]) == set()
+    assert records.known_etags("m1", ["e", "x"], None) == {"e"}
+    assert records.live("m1", ["h2"]) == {("h2", "k")}
     assert records.move(two, "m2", "e2") == 1
     assert records.totals() == {"m1": (1, 1), "m2": (1, 5)}
-    assert records.remove(one)
-    assert not records.remove(one)
+    records.mark(["a"], 2)
+    (marked,) = records.page("", 10, before=0)
+    records.remove("m1", [marked])
+    assert records.page("", 10, "m1") == []
     records.close()
     kinds = {sql.split()[0] for sql, _ in statements}
     assert kinds >= {"CREATE", "INSERT", "SELECT", "UPDATE", "DELETE"}

@@ -60,6 +60,30 @@ def test_a_name_has_one_record_and_content_is_found(tmp_path: Path) -> None:
     records.close()
 
 
+def test_what_expire_marks_is_for_nobody_else(tmp_path: Path) -> None:
+    records = Records(f"sqlite:///{tmp_path}/records.db")
+    for made in (record("a", create_time=0), record("b", create_time=5), record("c", create_time=9), record("d", node="m2")):
+        records.put(made)
+    records.mark(["a", "b", "c"], 9)
+    assert [records.get(name) for name in "ab"] == [None, None]
+    assert [found.name for found in records.find("h")] == ["c", "d"]
+    marked = records.page("", 10, before=0)
+    assert [(r.name, r.create_time) for r in marked] == [("a", -1), ("b", -6)]
+    # Once more changes nothing, and what a name means since then stays.
+    records.mark(["a", "b"], 9)
+    assert records.page("", 10, before=0) == marked
+    records.put(record("b", key="k2", create_time=10))
+    assert records.live("m1", ["h"]) == {("h", "k"), ("h", "k2")}
+    # One that moved meanwhile is left to the next run.
+    records.move(marked[0], "m3", "e")
+    records.remove("m1", marked)
+    assert [(r.name, r.node) for r in records.page("", 10)] == [("a", "m3"), ("b", "m1"), ("c", "m3"), ("d", "m2")]
+    records.remove("m3", marked)
+    assert [r.name for r in records.page("", 10)] == ["b", "c", "d"]
+    assert records.names_of(record("c", node="m3", create_time=9)) == 1
+    records.close()
+
+
 def test_a_locked_database_is_an_error_and_goes_on_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.records.sqlite._BUSY_MS", 200)
     records = Records(f"sqlite:///{tmp_path}/records.db")
@@ -156,7 +180,7 @@ def test_every_call_is_counted_with_its_result(tmp_path: Path, monkeypatch: pyte
     records.add(record("a"))
     records.totals()
     records.page("", 1)
-    records.remove(record("a"))
+    records.remove("m1", [record("a")])
     calls = ["create", "put", "get", "find", "add", "totals", "page", "remove"]
     assert counted == [(call, "done") for call in calls]
     lock = sqlite3.connect(tmp_path / "records.db", isolation_level=None)
