@@ -105,7 +105,7 @@ def _show(summary: Summary, target: str, dry_run: bool, took: float) -> None:
         if summary.thumbnails:
             click.echo(f"copied {summary.thumbnails} of their thumbnails")
     if summary.thumbnails_left.count:
-        name, why = summary.thumbnails_left.told[0]
+        name, why = summary.thumbnails_left.examples[0]
         click.echo(
             f"thumbnails not copied, which the next view makes anew: {summary.thumbnails_left.count}, as {name}: {why}"
         )

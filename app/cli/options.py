@@ -85,16 +85,16 @@ def show_left(left: Left, given_up: str, patience: Patience, what: str, more: bo
     """Say what a command did not do, and end it: exit code 0 where that is nothing, 1 where something is left to do.
 
     :param what: what is left, such as `objects not removed`.
-    :param more: something else is left, which was told before.
+    :param more: something else is left, which was said before.
     """
     if patience.repeated:
         click.echo(f"{patience.repeated} calls were made again after a failure", err=True)
     if left.count:
         click.echo(f"{what}: {left.count}; when these reasons have passed, run it again")
-        for name, reason in left.told:
+        for name, reason in left.examples:
             click.echo(f"  {name}: {reason}")
-        if left.count > len(left.told):
-            click.echo(f"  and {left.count - len(left.told)} more")
+        if left.count > len(left.examples):
+            click.echo(f"  and {left.count - len(left.examples)} more")
     if given_up:
         click.echo(f"given up: {given_up}; run it again, it goes on from here", err=True)
     sys.exit(1 if left.count or given_up or more else 0)
@@ -105,8 +105,8 @@ def refuse_one_bucket(nodes: Mapping[str, Node], patience: Patience) -> None:
     :raises UserError: two entries are one bucket, so that what is removed for one would be gone for both.
     """
     if pairs := one_bucket(nodes, patience):
-        told = ", ".join(f"{one} and {other}" for one, other in pairs)
-        raise UserError(f"nodes {told} are one and the same bucket: make them one entry, with one ID, in the file")
+        described = ", ".join(f"{one} and {other}" for one, other in pairs)
+        raise UserError(f"nodes {described} are one and the same bucket: make them one entry, with one ID, in the file")
 
 
 def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> float | None:

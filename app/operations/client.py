@@ -84,12 +84,12 @@ class Client:
             code, detail = envelope["errCode"], envelope["errDlt"]
         except (ValueError, KeyError, TypeError):
             # Without a byte: cut within its header.
-            told = f"{route}: HTTP {response.status_code}, and no OpenIM answer"
+            message = f"{route}: HTTP {response.status_code}, and no OpenIM answer"
             passing = response.status_code in _GATEWAY or not response.content
-            raise (_Passing(told) if passing else ClientError(told)) from None
+            raise (_Passing(message) if passing else ClientError(message)) from None
         if code != 0:
-            told = f"{route}: errCode {code} {envelope.get('errMsg', '')}: {detail}"
-            raise _Passing(told) if response.status_code == 503 else ClientError(told)
+            message = f"{route}: errCode {code} {envelope.get('errMsg', '')}: {detail}"
+            raise _Passing(message) if response.status_code == 503 else ClientError(message)
         data: dict[str, Any] = envelope.get("data") or {}
         return data
 

@@ -17,8 +17,8 @@ T = TypeVar("T")
 #: node or a database that restarts is back by then.
 _TRIES = 6
 _PAUSE = 0.5
-#: What is left that is told by name; all of it is counted.
-_TOLD = 20
+#: What is left that is named; all of it is counted.
+_EXAMPLES = 20
 
 
 class Patience:
@@ -71,16 +71,16 @@ class Left(msgspec.Struct):
     """What was not done: how many, and the first few with the reason."""
 
     count: int = 0
-    told: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    examples: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def add(self, name: str, reason: str) -> None:
         self.count += 1
-        if len(self.told) < _TOLD:
-            self.told.append((name, reason))
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append((name, reason))
 
     def join(self, other: Left) -> None:
         self.count += other.count
-        self.told += other.told[: _TOLD - len(self.told)]
+        self.examples += other.examples[: _EXAMPLES - len(self.examples)]
 
 
 class Recent:

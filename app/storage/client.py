@@ -76,8 +76,8 @@ class ConnectionPool(urllib3.PoolManager):
             if result and self._node_id is not None:
                 metrics.storage_called(self._node_id, _label(method, url), result, time.perf_counter() - start)
         # A completion or a copy that takes long; the SDK takes such an answer for success. Of deletions it tells each error.
-        told = method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data
-        if told and b"<DeleteResult" not in response.data:
+        failed = method in ("POST", "PUT") and response.status == 200 and b"<Error>" in response.data
+        if failed and b"<DeleteResult" not in response.data:
             raise S3Error.fromxml(response)
         return response
 
@@ -99,9 +99,9 @@ def _whole(method: str, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPR
     :raises ProtocolError: as urllib3 raises for a cut body.
     """
     headers = response.headers
-    told = "Content-Length" in headers or "Transfer-Encoding" in headers or "close" in headers.get("Connection", "")
+    ends = "Content-Length" in headers or "Transfer-Encoding" in headers or "close" in headers.get("Connection", "")
     # Answers without a body have no length (RFC 9112, 6.3); but for a HEAD S3 says that of the object.
-    if (not told and response.status not in (204, 304)) or not headers.get("ETag", '"').endswith('"'):
+    if (not ends and response.status not in (204, 304)) or not headers.get("ETag", '"').endswith('"'):
         response.close()
         raise _cut()
     return response

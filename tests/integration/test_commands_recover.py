@@ -356,7 +356,7 @@ def test_what_is_left_alone(tmp_path: Path, nodes: dict[str, MinIONode], monkeyp
         # Both were written some seconds ago: after the marks, as a whole grace tells.
         m.setattr("app.operations.expire.time.sleep", lambda _: None)
         done = expired(grace=60)
-    assert sorted(done.left.told) == [
+    assert sorted(done.left.examples) == [
         ("u1/again", UNDER_WAY),
         ("u1/elsewhere", NO_KEYS.format("m9")),
         ("u1/rewritten", UNDER_WAY),

@@ -126,7 +126,7 @@ def test_a_copy_that_differs_is_removed_and_no_name_follows_it(full: bool, spoil
     target = Bucket("c1", spoil)
     source, names = set_up(3, target)
     summary = migrate(source, target, names, full=full)
-    assert [reason for _, reason in summary.left.told] == [UNEQUAL] * summary.left.count == [UNEQUAL] * 3
+    assert [reason for _, reason in summary.left.examples] == [UNEQUAL] * summary.left.count == [UNEQUAL] * 3
     assert {r.node for r in names.records.values()} == {"m1"}
     assert target.objects == {}
     # Once it is mended, the next run moves all.
@@ -141,7 +141,7 @@ def test_a_target_that_lies_is_found_out_by_reading_it_back() -> None:
     source, names = set_up(1, target)
     target.lie = names.records["u1/000"].etag
     summary = migrate(source, target, names, full=True)
-    assert summary.left.told == [("u1/000", UNEQUAL)]
+    assert summary.left.examples == [("u1/000", UNEQUAL)]
     assert names.records["u1/000"].node == "m1"
 
 

@@ -55,9 +55,9 @@ def test_lists_do_not_grow() -> None:
     for n in range(1000):
         left.add(f"u1/{n}", "gone")
         other.add(f"u2/{n}", "gone")
-    assert (left.count, len(left.told), left.told[0]) == (1000, 20, ("u1/0", "gone"))
+    assert (left.count, len(left.examples), left.examples[0]) == (1000, 20, ("u1/0", "gone"))
     left.join(other)
-    assert (left.count, len(left.told)) == (2000, 20)
+    assert (left.count, len(left.examples)) == (2000, 20)
     recent = Recent(3)
     assert [recent.add(("m1", key)) for key in "abab"] == [True, True, False, False]
     assert recent.add(("m1", "c"))
