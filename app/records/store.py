@@ -28,6 +28,7 @@ class Records:
     :param mirror: write new records there too.
     :param run_blocking: called as `run_blocking(function, *args, **kwargs)` for what blocks in SQLite; where greenlets share
         a thread it must run the function in one of at least `sqlite.THREADS` others. None calls directly.
+    :param ca_file: trusted for a MySQL that is reached by TLS, where the URL names no file of its own.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Records:
         legacy: LegacyTable | None = None,
         mirror: bool = False,
         run_blocking: RunBlocking | None = None,
+        ca_file: str | None = None,
     ) -> None:
         self._legacy = legacy
         self._mirror = legacy if mirror else None
-        self._database = Database(url, run_blocking)
+        self._database = Database(url, run_blocking, ca_file)
         self._upsert = schema.upsert(objects, self._database.dialect)
         self._insert = schema.insert_if_absent(self._database.dialect)
         self._prepared = False
