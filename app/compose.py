@@ -57,7 +57,7 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
     ):
         if used and importlib.util.find_spec(package) is None:
             raise ConfigError(source, [(key, f"needs the Python package {package}: pip install 'openim-direct[all]'")])
-    if faults := list(file_faults(deployment)):
+    if faults := list(file_faults(deployment, instance_id)):
         raise ConfigError(source, faults)
     if deployment.nodes[instance.node].access_key is None:
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])

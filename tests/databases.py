@@ -95,7 +95,7 @@ class MariaDB:
     def load(self, statement: str, database: str) -> None:
         """LOAD DATA LOCAL, however long it takes."""
         connection = pymysql.connect(
-            host="127.0.0.1", port=self.port, user="root", password="", database=database, autocommit=True, local_infile=True
+            host=self.host, port=self.port, user="root", password="", database=database, autocommit=True, local_infile=True
         )
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
@@ -108,7 +108,8 @@ class MariaDB:
         return self.url(database)
 
     def url(self, database: str) -> str:
-        return f"mysql+pymysql://root:@127.0.0.1:{self.port}/{database}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mysql+pymysql://root:@{host}:{self.port}/{database}"
 
 
 class MySQL(MariaDB):

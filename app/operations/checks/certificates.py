@@ -17,8 +17,11 @@ _TIMEOUT = 3.0
 _WARN_BEFORE = 14 * 86400
 
 
-def file_faults(deployment: Deployment) -> Iterator[tuple[str, str]]:
-    """Path in the file and fault of each `ca_file` that holds no certificates."""
+def file_faults(deployment: Deployment, instance_id: str = "") -> Iterator[tuple[str, str]]:
+    """Path in the file and fault of each `ca_file` that holds no certificates.
+
+    :param instance_id: whose own certificate lies on this machine, and is looked at too.
+    """
     files = {"ca_file": deployment.ca_file} | {f"nodes.{n.id}.ca_file": n.ca_file for n in deployment.nodes.values()}
     for path, file in files.items():
         # Where a node has the one of all, its fault is said once.
@@ -29,6 +32,15 @@ def file_faults(deployment: Deployment) -> Iterator[tuple[str, str]]:
                 yield path, f"{file} holds no certificate in PEM form"
             except OSError as e:
                 yield path, f"{file} cannot be read: {e.strerror}"
+    instance = deployment.instances.get(instance_id)
+    if instance is not None and instance.certificate is not None:
+        path = f"instances.{instance_id}.certificate"
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(instance.certificate, instance.certificate_key)
+        except ssl.SSLError as e:
+            yield path, f"certificate and certificate_key cannot be used ({e.reason}): are they PEM, and of one another?"
+        except OSError as e:
+            yield path, f"certificate or certificate_key cannot be read: {e.strerror}"
 
 
 def check_certificates(deployment: Deployment) -> Iterator[Check]:
