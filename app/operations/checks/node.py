@@ -93,6 +93,8 @@ def _objects(node: Node) -> tuple[str, str]:
         if node.read(key, 100) != _PROBE:
             return FAULT, "an object did not read back as it was written"
         node.remove(key)
+        node.probe_writes()
+        node.accept()
         node.probe_put()
     except APIError as e:
         return FAULT, e.detail
