@@ -114,7 +114,10 @@ class RedisStore:
         if not self._in_cluster:
             try:
                 return do(self._single)
-            except MovedError:
+            except redis.ResponseError as e:
+                # Older versions of redis-py have no class of it outside a cluster.
+                if not (isinstance(e, MovedError) or str(e).startswith("MOVED ")):
+                    raise
                 log.warning("auth.redis names one server of a Redis cluster: the others are found through it")
                 self._in_cluster = True
         return do(self._found_cluster())
