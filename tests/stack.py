@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 import requests
+import urllib3
 import yaml
 from minio import Minio
 
@@ -128,9 +129,17 @@ class Process:
 
 @dataclass
 class MinIONode:
+    """
+    :ivar certs: folder of its certificate, key and CA's file (`public.crt`, `private.key`, `ca.pem`); it then speaks TLS.
+    :ivar env: more of MinIO's settings.
+    """
+
     id: str
     folder: Path
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
+    certs: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     process: Process = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,9 +149,10 @@ class MinIONode:
                 program("minio"),
                 "server",
                 "--address",
-                f"127.0.0.1:{self.port}",
+                f"{self.host}:{self.port}",
                 "--console-address",
-                f"127.0.0.1:{free_port()}",
+                f"{self.host}:{free_port()}",
+                *([] if self.certs is None else ["--certs-dir", str(self.certs)]),
                 str(self.folder / "data"),
             ],
             self.folder / "minio.log",
@@ -151,12 +161,18 @@ class MinIONode:
                 "MINIO_ROOT_PASSWORD": SECRET_KEY,
                 "MINIO_BROWSER": "off",
                 "MINIO_PROMETHEUS_AUTH_TYPE": "public",
+                **self.env,
             },
         )
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        # Certificates are verified by name.
+        return f"http://{self.host}:{self.port}" if self.certs is None else f"https://localhost:{self.port}"
+
+    @property
+    def ca_file(self) -> str | None:
+        return None if self.certs is None else str(self.certs / "ca.pem")
 
     def start(self) -> None:
         self.process.start()
@@ -164,7 +180,7 @@ class MinIONode:
     def wait(self) -> None:
         wait_for(
             f"MinIO {self.id}",
-            lambda: requests.get(f"{self.url}/minio/health/live", timeout=1).ok,
+            lambda: requests.get(f"{self.url}/minio/health/live", timeout=1, verify=self.ca_file).ok,
             log=self.process.log,
         )
 
@@ -174,11 +190,12 @@ class MinIONode:
 
     def client(self) -> Minio:
         return Minio(
-            endpoint=f"127.0.0.1:{self.port}",
+            endpoint=self.url.partition("://")[2],
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
-            secure=False,
+            secure=self.certs is not None,
             region="us-east-1",
+            http_client=urllib3.PoolManager(ca_certs=self.ca_file),
         )
 
     def keys(self, prefix: str = "", bucket: str = "openim") -> list[str]:
@@ -323,7 +340,7 @@ class Stack:
         return done.stdout
 
     def instance_url(self, instance: str) -> str:
-        return f"http://127.0.0.1:{self.ports[instance]}"
+        return str(self.document["instances"][instance].get("url") or f"http://127.0.0.1:{self.ports[instance]}")
 
     def start(self) -> None:
         for process in self.instances.values():
@@ -342,7 +359,7 @@ class Stack:
 
         def ready() -> bool:
             nonlocal row
-            row = row + 1 if requests.get(url, timeout=2).status_code == 200 else 0
+            row = row + 1 if requests.get(url, timeout=2, verify=self.document.get("ca_file")).status_code == 200 else 0
             return row >= 8
 
         wait_for(f"instance {instance}", ready, log=self.instances[instance].log)

@@ -6,12 +6,15 @@ import grp
 import os
 import re
 import shutil
+import socket
 import subprocess
+from pathlib import Path
 
 import click
 
 from app.cli.options import UserError, config_option, load_config
 from app.routing.balancer import render
+from app.routing.balancer.context import Machine
 
 
 @click.command()
@@ -31,7 +34,7 @@ def nginx(config_file: str, full: bool, run_dir: str | None, sticky: str | None)
         raise UserError("--run-dir: a path of letters, digits and _ . / @ + - only, since it goes into nginx's syntax")
     group = grp.getgrgid(0).gr_name if os.geteuid() == 0 else None
     native = (sticky or _sticky()) == "native"
-    click.echo(render.nginx(load_config(config_file), full, run_dir, group, native), nl=False)
+    click.echo(render.nginx(load_config(config_file), full, run_dir, group, native, _machine()), nl=False)
 
 
 #: The first open-source version with `sticky`.
@@ -53,4 +56,19 @@ def _sticky() -> str:
 @config_option
 def haproxy(config_file: str) -> None:
     """Print HAProxy's configuration for the deployment (2.4 and later)."""
-    click.echo(render.haproxy(load_config(config_file)), nl=False)
+    click.echo(render.haproxy(load_config(config_file), _machine()), nl=False)
+
+
+#: Where systems keep the certificates that they trust in one file: Debian, Ubuntu, Alpine and Arch; Red Hat; SUSE.
+_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+
+
+def _machine() -> Machine:
+    """This one: nginx and HAProxy do not start where they are to listen on IPv6 and there is none."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+        ipv6 = True
+    except OSError:
+        ipv6 = False
+    return Machine(ipv6, next((file for file in _AUTHORITIES if Path(file).is_file()), None))

@@ -35,9 +35,6 @@ Bucket = Annotated[
     ),
 ]
 Region = Annotated[Text, matching(r"[A-Za-z0-9-]+", "must be letters, digits and -")]
-InstanceURL = Annotated[
-    URL, matching(r"http://.*", "must begin with http://: instances speak plain HTTP, TLS is the balancer's")
-]
 NodeOrAuto = Annotated[
     Text | None,
     BeforeValidator(lambda node: None if node == "auto" else node),
@@ -56,8 +53,8 @@ class Auth(Section):
     """Instead of `secret`, while it is being changed: a list, the newest first, all of which are taken."""
     redis: RedisURL | None = Field(default=None, examples=["redis://:password@host:6379/0"])
     """Redis in which v3.4.0 keeps each token's state (kicked out, gone), which is then checked; `null` checks the signature
-    alone. `rediss://` for TLS, with the options `ssl_ca_certs`, `ssl_cert_reqs`, `ssl_certfile`, `ssl_keyfile` and
-    `ssl_check_hostname`."""
+    alone. A cluster by several of its servers, `redis://:password@host1:6379,host2:6379/0`, or by one. `rediss://` for TLS,
+    with the options `ssl_ca_certs`, `ssl_cert_reqs`, `ssl_certfile`, `ssl_keyfile` and `ssl_check_hostname`."""
     admins: tuple[Text, ...] = ()
     """Users who may write any name (v3.4.0: `manager.userID`)."""
     remember: Duration = Field(default=MAX_REMEMBER, ge=0, le=MAX_REMEMBER)
@@ -85,7 +82,8 @@ class Balancer(Section):
     legacy_api: URL | None = Field(default=None, examples=["http://127.0.0.1:10002"])
     """The v3.4.0 API, for all routes but `/object/`; without it they are answered 404."""
     listen: Listen | None = Field(default=None, examples=["127.0.0.1:8080"])
-    """Where the balancer listens; the port of `public_url` by default."""
+    """Where the balancer listens: a port on IPv4 and IPv6, or one address and port; the port of `public_url` by default, on
+    loopback where that is."""
     certificate: FilePath | None = None
     """File of the TLS certificate and its chain; needed for an https `public_url` unless `listen` names a port behind a TLS
     proxy. Goes with `certificate_key`."""
@@ -172,6 +170,8 @@ class Node(Entry):
     """Instead of `endpoint`: a list, of one MinIO cluster; calls go to one that answers."""
     sign_endpoint: URLWithPath = Field(default="", examples=["http://host/s3/m1"])
     """As clients reach it; may end in a path that the balancer strips; `endpoint` by default."""
+    ca_file: FilePath | None = None
+    """Of this node alone, instead of the `ca_file` of all."""
     bucket: Bucket = "openim"
     """A missing one is created."""
     region: Region = "us-east-1"
@@ -195,8 +195,14 @@ class Instance(Entry):
     """ID of its own node."""
     bind: Bind = Field(examples=["127.0.0.1:10011"])
     """Where it listens."""
-    url: InstanceURL = ""
-    """As the balancer and other instances reach it; `http://<bind>` by default."""
+    url: URL = ""
+    """As the balancer and other instances reach it; `http://<bind>` by default, `https://<bind>` with a `certificate`. All
+    are http, or all https."""
+    certificate: FilePath | None = None
+    """File of the TLS certificate and its chain with which it speaks TLS itself; a renewed file is taken within a minute.
+    Goes with `certificate_key`."""
+    certificate_key: FilePath | None = None
+    """File of the certificate's key."""
 
 
 class Deployment(Section):
@@ -211,7 +217,11 @@ class Deployment(Section):
         default=SecretURL("sqlite:///data/records.db"), examples=["mysql+pymysql://user:password@host:3306/database"]
     )
     """Which object each name means: SQLite (a path relative to this file) for instances on one machine, else MySQL; all
-    instances share it. Options follow a `?`, such as `ssl_ca=/etc/ssl/mysql.pem`."""
+    instances share it. Options follow a `?`, such as `ssl_ca=/etc/ssl/mysql.pem`, or `ssl_verify_identity=true` by
+    `ca_file`; without them TLS is used as the server offers it, and not verified."""
+    ca_file: FilePath | None = Field(default=None, examples=["/etc/ssl/private-ca.pem"])
+    """File of a private authority's certificates (PEM, an absolute path), trusted instead of the system's by instances and
+    by rendered balancers: for nodes, instances at https, Redis (`rediss://`) and MySQL (with an option `ssl_...`)."""
     auth: Auth
     cookie: Cookie = Cookie()
     balancer: Balancer = Balancer()

@@ -29,7 +29,7 @@ def complete(deployment: Deployment, base: Path) -> Deployment:
             "records": records,
             "auth": auth.model_copy(update={"secrets": tuple(secret for secret in (*auth.secrets, auth.secret) if secret)}),
             "cookie": deployment.cookie.model_copy(update={"secure": _secure(deployment)}),
-            "nodes": {node_id: _complete_node(node) for node_id, node in deployment.nodes.items()},
+            "nodes": {node_id: _complete_node(node, deployment.ca_file) for node_id, node in deployment.nodes.items()},
             "instances": {
                 i: instance.model_copy(update={"url": _url(instance)}) for i, instance in deployment.instances.items()
             },
@@ -37,10 +37,15 @@ def complete(deployment: Deployment, base: Path) -> Deployment:
     )
 
 
-def _complete_node(node: Node) -> Node:
+def _complete_node(node: Node, ca_file: str | None) -> Node:
     endpoints = node.endpoints or (node.endpoint,)
-    sign_endpoint = node.sign_endpoint or endpoints[0]
-    return node.model_copy(update={"endpoint": endpoints[0], "endpoints": endpoints, "sign_endpoint": sign_endpoint})
+    update = {
+        "endpoint": endpoints[0],
+        "endpoints": endpoints,
+        "sign_endpoint": node.sign_endpoint or endpoints[0],
+        "ca_file": node.ca_file or ca_file,
+    }
+    return node.model_copy(update=update)
 
 
 def _secure(d: Deployment) -> bool:
@@ -50,7 +55,8 @@ def _secure(d: Deployment) -> bool:
 def _url(instance: Instance) -> str:
     """Empty where the file does not tell at which address others reach it."""
     everywhere = instance.bind.rpartition(":")[0] in ("0.0.0.0", "[::]", "*", "")  # noqa: S104 (compared, not bound)
-    return instance.url or ("" if everywhere else canonical_url(f"http://{instance.bind}"))
+    scheme = "https" if instance.certificate else "http"
+    return instance.url or ("" if everywhere else canonical_url(f"{scheme}://{instance.bind}"))
 
 
 def breaches(deployment: Deployment, base: Path, faulty: list[str]) -> Iterator[tuple[str, str]]:
@@ -59,7 +65,7 @@ def breaches(deployment: Deployment, base: Path, faulty: list[str]) -> Iterator[
     :param deployment: as it was given, so not yet complete; None for what could not be read.
     :param faulty: paths that have a fault already; a rule that has read one of them says nothing more.
     """
-    for check in (_auth, _cookie, _balancer, _nodes, _instances, _legacy):
+    for check in (_auth, _cookie, _ca_files, _balancer, _nodes, _instances, _legacy):
         for path, text, *read in check(deployment):
             if not any(_touches(other, fault) for other in (path, *read) for fault in faulty):
                 yield path, text
@@ -90,6 +96,14 @@ def _cookie(d: Deployment) -> Iterator[Breach]:
     if d.cookie.same_site == "None" and not _secure(d):
         text = "None needs `secure: true`: browsers drop such a cookie otherwise"
         yield "cookie.same_site", text, "cookie.secure", "public_url"
+
+
+def _ca_files(d: Deployment) -> Iterator[Breach]:
+    files = {"ca_file": d.ca_file} | {f"nodes.{node_id}.ca_file": node.ca_file for node_id, node in (d.nodes or {}).items()}
+    for path, file in files.items():
+        # The balancers read it too, from other folders.
+        if file and not file.startswith("/"):
+            yield path, "must be an absolute path: the balancers read it as well"
 
 
 def _balancer(d: Deployment) -> Iterator[Breach]:
@@ -146,6 +160,10 @@ def _instances(d: Deployment) -> Iterator[Breach]:
         at = f"instances.{instance_id}"
         if d.nodes and instance.node not in d.nodes:
             yield f"{at}.node", _no_such_node(d, instance.node)
+        why = "certificate and certificate_key go together"
+        yield from _together(instance, at, ("certificate", "certificate_key"), why)
+        if instance.certificate and (instance.url or "").startswith("http:"):
+            yield f"{at}.url", "must begin with https://, since it has a certificate", f"{at}.certificate"
         if not instance.bind:
             continue
         url = _url(instance)
@@ -155,6 +173,13 @@ def _instances(d: Deployment) -> Iterator[Breach]:
         other = binds.setdefault((instance.bind, urlsplit(instance.url or "").hostname), instance_id)
         if other != instance_id:
             yield f"{at}.bind", f"{instance.bind} is the bind of {other} too", f"instances.{other}.url", f"{at}.url"
+        first = next(iter(urls), url)
+        if url and first.startswith("http") and urlsplit(url).scheme != urlsplit(first).scheme:
+            yield (
+                f"{at}.url",
+                f"is {urlsplit(url).scheme}, and that of {urls[first]} is not: all are one of them",
+                f"instances.{urls[first]}.url",
+            )
         other = urls.setdefault(url or at, instance_id)
         if other != instance_id:
             yield f"{at}.url", f"{url} is the URL of {other} too", f"instances.{other}.url"

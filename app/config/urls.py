@@ -139,8 +139,18 @@ def _server_url(url: str, schemes: tuple[str, ...], form: str, path: str, option
 
 
 def _redis_url(url: SecretURL) -> SecretURL:
-    form = "redis://:password@host:6379/0, or rediss:// for TLS"
-    parts = _server_url(url, ("redis", "rediss"), form, r"(/[0-9]{1,5})?", _REDIS_OPTIONS)
+    form = "redis://:password@host:6379/0, or rediss:// for TLS; host1:6379,host2:6379 for a cluster"
+    # A comma ends a server only behind the login and before path and options, of which both may hold one.
+    listed = re.fullmatch(r"([a-z]+://(?:[^/?#]*@)?)([^/?#@]*)((?:[/?#].*)?)", url, re.DOTALL)
+    servers = listed[2].split(",") if listed else []
+    urls = [f"{listed[1]}{server}{listed[3]}" for server in servers] if listed else [url]
+    if len(servers) > 1 and not all(servers):
+        raise ValueError(f"must name a host before and after each comma{_ENCODE}")
+    # A cluster has no other database than 0.
+    path = r"(/[0-9]{1,5})?" if len(urls) == 1 else r"(/0*)?"
+    parts, *_ = [_server_url(each, ("redis", "rediss"), form, path, _REDIS_OPTIONS) for each in urls]
+    if len(servers) > 1 and re.search(r"[?&]db=0*[1-9]", parts["query"] or ""):
+        raise ValueError("lists the servers of a cluster, which has no other database than 0")
     if parts["scheme"] == "redis" and "ssl_" in (parts["query"] or ""):
         raise ValueError("its options ssl_... need rediss://")
     return url

@@ -20,7 +20,15 @@ _TRUE = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"
 _FIRST_PORT = 10011
 _PLACEHOLDER = "external_ip"
 #: What must be the same in all files.
-_SHARED = ("secret", "object.apiURL", "manager.userID", "redis.address", "mysql.address", "mysql.database")
+_SHARED = (
+    "secret",
+    "object.apiURL",
+    "manager.userID",
+    "redis.address",
+    "redis.clusterMode",
+    "mysql.address",
+    "mysql.database",
+)
 
 
 class Imported(NamedTuple):
@@ -137,11 +145,17 @@ def _one_form(url: str) -> str:
 
 
 def _redis(file: _File, notes: list[str]) -> str:
-    if len(file.all("redis.address")) > 1:
-        notes.append("redis.address lists several: a Redis cluster is not supported; the first one is taken")
+    """v3.4.0 takes several addresses, or `clusterMode: true`, for a Redis cluster, and uses database 0 of one server."""
+    file.need("redis.address")
+    addresses = [address for address in file.all("redis.address") if isinstance(address, str)]
+    if len(addresses) == 1 and file.text("redis.clusterMode") in _TRUE:
+        notes.append(
+            "redis.clusterMode is true, and redis.address names one server of the cluster: the others are found through it; "
+            "list some in auth.redis (host1:6379,host2:6379), so that the cluster is found without that one too"
+        )
     user, password = file.text("redis.username"), file.text("redis.password")
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
-    return f"redis://{login}{file.need('redis.address')}/0"
+    return f"redis://{login}{','.join(dict.fromkeys(addresses))}/0"
 
 
 def _mysql(file: _File) -> str:

@@ -103,7 +103,18 @@ class UnavailableError(APIError):
 
 
 class DatabaseError(UnavailableError, code=90002):
-    """The records database, or Redis, does not answer."""
+    """The records database, or Redis, does not answer.
+
+    :ivar said: what it said itself, with its cure, for the operator; it may name hosts, so that no client sees it.
+    """
+
+    def __init__(self, detail: str = "", said: str = "") -> None:
+        super().__init__(detail)
+        self.said = said
+
+    def __str__(self) -> str:
+        """For logs and commands."""
+        return self.said or self.detail
 
 
 class NetworkError(UnavailableError, code=90004):

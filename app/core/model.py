@@ -13,6 +13,8 @@ class ObjectInfo(msgspec.Struct, frozen=True):
     #: Without quotes: the MD5 in hex, or `<MD5 of the part MD5s>-<parts>` after a multipart upload.
     etag: str
     content_type: str = ""
+    #: Whether the ETag is of that form: of an object that S3 encrypted with SSE-KMS it is not.
+    is_md5: bool = True
 
 
 class StoredObject(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from app.core.errors import DatabaseError
 from app.observability import metrics
-from app.records import sqlite
+from app.records import mysql, sqlite
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,16 @@ class Database:
     :param run_blocking: runs what blocks in SQLite (`sqlite.RunBlocking`); None calls it directly. PyMySQL needs none: it
         waits in Python's sockets, which gevent makes cooperate.
     :param patience: seconds that MySQL may take for a statement.
+    :param ca_file: see `mysql.create_engine`.
     """
 
-    def __init__(self, url: str, run_blocking: sqlite.RunBlocking | None = None, patience: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        run_blocking: sqlite.RunBlocking | None = None,
+        patience: int = 8,
+        ca_file: str | None = None,
+    ) -> None:
         parsed = sa.make_url(url)
         self._run_blocking = _call
         if parsed.get_backend_name() == "sqlite":
@@ -37,7 +44,7 @@ class Database:
             self._readers = sqlite.create_engine(parsed, sqlite.READERS, self._run_blocking)
             self._writers = sqlite.create_engine(parsed, sqlite.WRITERS, self._run_blocking)
         else:
-            self._readers = self._writers = _mysql_engine(parsed, patience)
+            self._readers = self._writers = mysql.create_engine(parsed, ca_file, patience)
         self.dialect = self._readers.dialect.name
 
     def rows(self, call: str, statement: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Any]:
@@ -69,11 +76,10 @@ class Database:
                 answer: T = self._run_blocking(do, connection)
             result = "done"
             return answer
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as e:
-            # SQLAlchemy's text holds the statement and its values; the driver's holds what went wrong.
-            cause = e.orig if isinstance(e, sa.exc.DBAPIError) else e
-            log.error("records database: %s: %s", type(cause).__name__, cause)
-            raise DatabaseError(f"the records database cannot serve now ({type(cause).__name__}); try again") from e
+        except Exception as e:
+            # Anything: drivers let out what is of neither their classes nor SQLAlchemy's (RuntimeError for a login that they
+            # cannot do, struct.error for an answer that is not a database's), and none of it is the client's fault.
+            raise _failure(e) from e
         finally:
             metrics.records_called(call, result, time.perf_counter() - start)
 
@@ -82,14 +88,12 @@ def _call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     return function(*args, **options)
 
 
-def _mysql_engine(url: sa.URL, patience: int) -> Engine:
-    return sa.create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        pool_size=16,
-        max_overflow=16,
-        pool_timeout=5,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        connect_args={"connect_timeout": 3, "read_timeout": patience, "write_timeout": patience},
-    )
+def _failure(error: Exception) -> DatabaseError:
+    # SQLAlchemy's text holds the statement and its values; the driver's holds what went wrong.
+    cause = (error.orig or error) if isinstance(error, sa.exc.DBAPIError) else error
+    number, cure = mysql.number(cause), mysql.cure(cause)
+    kind = type(cause).__name__ if number is None else f"{type(cause).__name__} {number}"
+    text = str(cause if isinstance(cause, OSError) or not cause.args else cause.args[-1]) or kind
+    said = f"the records database says: {text} ({kind})" + (f"; {cure}" if cure else "")
+    log.error("%s", said)
+    return DatabaseError(f"the records database cannot serve now ({kind}); try again", said)

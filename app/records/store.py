@@ -29,6 +29,7 @@ class Records:
     :param patience: seconds that MySQL may take for a statement; commands read whole tables.
     :param run_blocking: called as `run_blocking(function, *args, **kwargs)` for what blocks in SQLite; where greenlets share
         a thread it must run the function in one of at least `sqlite.THREADS` others. None calls directly.
+    :param ca_file: trusted for a MySQL that is reached by TLS, where the URL names no file of its own.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class Records:
         mirror: bool = False,
         run_blocking: RunBlocking | None = None,
         patience: int = 8,
+        ca_file: str | None = None,
     ) -> None:
         self._legacy = legacy
         self._mirror = legacy if mirror else None
-        self._database = Database(url, run_blocking, patience)
+        self._database = Database(url, run_blocking, patience, ca_file)
         self._upsert = schema.upsert(objects, self._database.dialect)
         self._insert = schema.insert_if_absent(self._database.dialect)
         self._prepared = False

@@ -54,12 +54,13 @@ class Forwarder:
     """
     :param instance_id: the instance that forwards.
     :param instances: how many there are.
+    :param ca_file: see `http_client.create_session`.
     """
 
-    def __init__(self, instance_id: str, sealer: Sealer, instances: int) -> None:
+    def __init__(self, instance_id: str, sealer: Sealer, instances: int, ca_file: str | None = None) -> None:
         self._instance_id = instance_id
         self._sealer = sealer
-        self._session = create_session(instances)
+        self._session = create_session(instances, ca_file)
 
     def forward(
         self,

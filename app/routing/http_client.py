@@ -21,16 +21,19 @@ class Unreachable(Exception):
     """No answer, or not all of it; the text says why, without host, path or query."""
 
 
-def create_session(servers: int = 1) -> requests.Session:
+def create_session(servers: int = 1, ca_file: str | None = None) -> requests.Session:
     """A session that keeps connections to `servers` servers, and nothing else: no cookies of one client for the next, no
-    proxies or passwords of the environment. TLS certificates are trusted as the system trusts them."""
+    proxies or passwords of the environment.
+
+    :param ca_file: trusted instead of the system's authorities; read for each connection, so that a renewed one is taken.
+    """
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.clear()
     session.headers["User-Agent"] = f"openim-direct/{__version__}"
     paths = ssl.get_default_verify_paths()
-    session.verify = paths.cafile or paths.capath or True
+    session.verify = ca_file or paths.cafile or paths.capath or True
     adapter = HTTPAdapter(pool_connections=servers, pool_maxsize=_KEPT, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
@@ -71,7 +74,8 @@ def send(
             if reason(e) != CUT:
                 raise
         return send_once()
-    except requests.RequestException as e:
+    except OSError as e:
+        # Those of requests are some of these; a file of certificates that is gone is none of requests'.
         raise Unreachable(reason(e)) from e
 
 

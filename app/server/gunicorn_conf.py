@@ -20,6 +20,7 @@ from typing import Any  # noqa: E402
 import gevent  # noqa: E402
 
 from app.config.load import ConfigError  # noqa: E402
+from app.server import tls  # noqa: E402
 from app.server.requests_in_flight import end_when_idle  # noqa: E402
 from app.server.wsgi import deployment_of_environment  # noqa: E402
 
@@ -30,6 +31,11 @@ except ConfigError as _error:
 
 bind = _deployment.instances[_instance].bind
 proc_name = f"openim-direct {_instance}"
+
+# TLS at the instance itself, where the file names a certificate for it.
+certfile = _deployment.instances[_instance].certificate
+keyfile = _deployment.instances[_instance].certificate_key
+ssl_context = tls.context
 
 # A greenlet for each connection: a client that is slow or stops in the middle of a request keeps nobody waiting.
 # Measured against gthread: docs/benchmarks/report.md, "Workers".
@@ -71,10 +77,11 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 def on_starting(server: Any) -> None:
     """Make a folder of this instance's own, whatever the environment says: two that share one would count each other's."""
-    if server.cfg.is_ssl:
+    own = _deployment.instances[_instance]
+    if (server.cfg.certfile, server.cfg.keyfile) != (own.certificate, own.certificate_key):
         raise SystemExit(
-            "openim-direct: certfile and keyfile are set, and an instance speaks no TLS: let the balancer do that "
-            "(balancer.certificate in instances.yaml), and take them out of gunicorn's settings"
+            "openim-direct: certfile and keyfile are set in gunicorn's settings: name them in instances.yaml instead "
+            "(certificate and certificate_key of the instance), so that balancers and other instances know of TLS"
         )
     os.environ[_FOLDER] = tempfile.mkdtemp(prefix="openim-direct-metrics-", dir=worker_tmp_dir)
     # It reads that variable when it is imported; here, so that the workers share what is loaded.

@@ -110,7 +110,7 @@ def describe(
     :param headers: of the requests to instances; they let this program see.
     :param own: of the instance that asks; it does not ask itself.
     """
-    session = create_session(len(deployment.instances))
+    session = create_session(len(deployment.instances), deployment.ca_file)
 
     def ask(instance: Instance) -> InstanceState:
         if own is not None and instance.id == own.instance:

@@ -41,11 +41,13 @@ class ConnectionPool(urllib3.PoolManager):
 
     :param endpoint: where all requests go, whatever host their URL names.
     :param node_id: for the metrics; None where the requests are not counted.
+    :param ca_file: trusted instead of the system's authorities; read for each connection, so that a renewed one is taken.
     """
 
-    def __init__(self, endpoint: str, timeout: urllib3.Timeout, node_id: str | None) -> None:
-        # The SDK's own pool waits 5 minutes and repeats 5 times; here a dead node is left after one wait.
-        super().__init__(num_pools=1, maxsize=KEPT, block=False, timeout=timeout, retries=False)
+    def __init__(self, endpoint: str, timeout: urllib3.Timeout, node_id: str | None, ca_file: str | None = None) -> None:
+        # The SDK's own pool waits 5 minutes and repeats 5 times; here a dead node is left after one wait. Proxies of the
+        # environment are nobody's on the way to a node: urllib3 looks for none, and the SDK only where it makes the pool.
+        super().__init__(num_pools=1, maxsize=KEPT, block=False, timeout=timeout, retries=False, ca_certs=ca_file)
         self._node_id = node_id
         # Found once: doing so by each request's URL takes longer than signing it.
         self._pool = self.connection_from_url(endpoint)
@@ -120,7 +122,7 @@ class NodeClient(Minio):
 
     def __init__(self, config: NodeConfig, endpoint: str, timeout: urllib3.Timeout, counted: bool = True) -> None:
         self.signer = presigner(config, endpoint)
-        self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None)
+        self.connections = ConnectionPool(endpoint, timeout, config.id if counted else None, config.ca_file)
         super().__init__(
             endpoint=authority(endpoint),
             access_key=config.access_key,

@@ -13,7 +13,7 @@ from app.core.errors import InternalError, NetworkError
 from app.core.unreachable import reason
 from app.storage.availability import Availability
 from app.storage.client import CALL_TIMEOUT, PROBE_TIMEOUT, SLOW_TIMEOUT, STREAM_TIMEOUT, NodeClient
-from app.storage.s3_errors import CALL_ERRORS, of_answer
+from app.storage.s3_errors import CALL_ERRORS, StorageFull, of_answer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,9 @@ class ClusterCalls:
         self.id = config.id
         self.bucket = config.bucket
         self.availability = Availability(config.id, config.endpoint)
+        #: Why nothing new may come to the node, while what is there can be read: it is full, or cannot be trusted with
+        #: content. Empty where all is well.
+        self.closed = ""
         self.endpoints = tuple(Endpoint(config, url) for url in config.endpoints)
 
     def call(self, do: Callable[[Endpoint], T], quiet: bool = False) -> T:
@@ -92,6 +95,19 @@ class ClusterCalls:
             what = "answers again" if down is None else f"does not answer: {down}"
             log.warning("node %s: endpoint %s %s", self.id, endpoint.url, what)
 
+    def close_to_writes(self, why: str) -> None:
+        """Let nothing new come, until a probe finds that it may again: where `why` is empty."""
+        if why != self.closed:
+            log.warning("node %s: %s", self.id, why or "takes new objects again")
+        self.closed = why
+
+    def accept(self) -> None:
+        """
+        :raises NetworkError: nothing new may come to this node now, so that no URL is to be signed for it.
+        """
+        if self.closed:
+            raise NetworkError(self.closed)
+
     def close(self) -> None:
         """Close kept connections."""
         for endpoint in self.endpoints:
@@ -105,6 +121,8 @@ class ClusterCalls:
 
     def _refusal(self, cause: Exception, quiet: bool) -> Exception:
         error = of_answer(self.id, cause)
+        if isinstance(error, StorageFull):
+            self.close_to_writes(error.detail)
         if type(error) is InternalError and not quiet:
             log.error("node %s refused: %s", self.id, error.detail)
         return error

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: The same for other instances' nodes, which are only asked what they hold.
 PEER_INTERVAL = 3.0
+#: Seconds between two tries to write to the own node: clients write to it without asking here. Sooner while it is closed.
+WRITE_INTERVAL = 30.0
+CLOSED_INTERVAL = 5.0
 
 
 class Readiness(msgspec.Struct):
@@ -46,6 +49,10 @@ class Monitor:
         self._node = node
         self._latency: float | None = None
         self._put_probed = False
+        #: When it was last tried to write, by the monotonic clock.
+        self._tried_to_write = -WRITE_INTERVAL
+        #: Unix time since when nothing new may come to the own node.
+        self._closed_since: float | None = None
         self._refusal: tuple[float, str] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"probe-{node.id}", daemon=True)
@@ -65,6 +72,8 @@ class Monitor:
             since, reason = self._refusal
         if since is not None:
             return Readiness(self._instance_id, self._node.id, False, None, since, reason)
+        if self._closed_since is not None:
+            return Readiness(self._instance_id, self._node.id, False, None, self._closed_since, self._node.closed)
         if self._latency is None:
             return Readiness(self._instance_id, self._node.id, False, None, None, "not probed yet")
         return Readiness(self._instance_id, self._node.id, True, round(self._latency * 1000, 2), None, "")
@@ -72,12 +81,12 @@ class Monitor:
     def probe(self) -> None:
         """Probe the node once. Never raises: what it finds is in `readiness`."""
         try:
-            self._latency = self._node.probe()
+            latency = self._node.probe()
+            if self._own:
+                self._try_to_write()
+            self._latency = latency
             self._refusal = None
-            metrics.probed(self._node.id, self._latency)
-            if self._own and not self._put_probed:
-                self._node.probe_put()
-                self._put_probed = True
+            metrics.probed(self._node.id, latency)
         except NetworkError:
             metrics.probed(self._node.id, None)
         except APIError as e:
@@ -87,6 +96,17 @@ class Monitor:
                 log.error("node %s cannot be used: %s", self._node.id, e.detail)
         except Exception:
             log.exception("probing node %s", self._node.id)
+
+    def _try_to_write(self) -> None:
+        every = CLOSED_INTERVAL if self._node.closed else WRITE_INTERVAL
+        if self._node.takes_uploads and time.monotonic() - self._tried_to_write >= every:
+            self._node.probe_writes()
+            self._tried_to_write = time.monotonic()
+        # A call may have found it closed meanwhile.
+        self._closed_since = (self._closed_since or time.time()) if self._node.closed else None
+        if not self._put_probed and not self._node.closed:
+            self._node.probe_put()
+            self._put_probed = True
 
     def _run(self) -> None:
         while True:

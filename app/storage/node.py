@@ -34,7 +34,8 @@ class Node(ClientURLs, BulkCalls, MultipartUploads, Probing):
             found = self.call(lambda e: e.client.head(self.bucket, key))
         except NoSuchObject:
             return None
-        return ObjectInfo(found.size or 0, found.etag or "", found.content_type or "")
+        encrypted = (found.metadata or {}).get("x-amz-server-side-encryption", "") == "aws:kms"
+        return ObjectInfo(found.size or 0, found.etag or "", found.content_type or "", is_md5=not encrypted)
 
     def read(self, key: str, length: int) -> bytes:
         """The first `length` bytes of an object; fewer where it is shorter, none where there is no object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -21,7 +22,7 @@ from app.core.errors import InternalError, NetworkError
 from app.core.unreachable import reason
 from app.storage.client_urls import once_headers
 from app.storage.endpoints import ClusterCalls, Endpoint
-from app.storage.s3_errors import CALL_ERRORS, PreconditionFailed, by_code
+from app.storage.s3_errors import CALL_ERRORS, PreconditionFailed, StorageFull, by_code
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,11 @@ class Probing(ClusterCalls):
         #: Whether the node refuses a second PUT to a key, and one of another length than signed; false until `probe_put`
         #: saw it.
         self.write_once = False
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether new ones are meant to come to it."""
+        return not self._config.drain
 
     @property
     def ready(self) -> bool:
@@ -92,6 +98,35 @@ class Probing(ClusterCalls):
         if isinstance(error, NetworkError):
             return code
         raise error from cause
+
+    def probe_writes(self) -> None:
+        """Find out by trying whether the node takes new objects, and whether their ETags are the MD5 by which uploads are
+        checked; `accept` then knows. S3's ETags are not where it encrypts with SSE-KMS or SSE-C
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+
+        :raises NetworkError, InternalError: it does not answer, or refuses.
+        """
+        key, body = f"openim/probe/{secrets.token_hex(16)}", b"openim-direct"
+        signed = {"content-length": str(len(body))}
+        try:
+            answer = self.call(lambda e: e.client.send("PUT", self.bucket, key, body, signed=signed)).headers
+        except StorageFull:
+            # It is closed by now, and no failure: it answers.
+            return
+        # Of a bucket with versions, too, nothing is left.
+        version = answer.get("x-amz-version-id")
+        self.call(lambda e: e.client.remove_object(self.bucket, key, version_id=version))
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        self.close_to_writes("" if answer.get("ETag", "").strip('"') == md5 else self._not_md5(answer))
+
+    def _not_md5(self, answer: Mapping[str, str]) -> str:
+        how = answer.get("x-amz-server-side-encryption", "")
+        return (
+            f"MinIO node {self.id} cannot take uploads: its ETags are not MD5s"
+            + (f", since it encrypts with {how}" if how else "")
+            + ", so that no upload could be checked; nothing is removed. Encrypt the bucket by SSE-S3 (AES256) or not at "
+            "all (MinIO: MINIO_KMS_AUTO_ENCRYPTION=off)"
+        )
 
     def probe_put(self) -> None:
         """Find out by trying whether this node can be trusted with write-once PUTs, and set `write_once`."""

@@ -19,6 +19,10 @@ class NoSuchObject(InternalError):
     """There is no object of this key."""
 
 
+class StorageFull(NetworkError):
+    """The node takes nothing new: its disk is full, or the bucket's quota. What is there can be read."""
+
+
 class PreconditionFailed(InternalError):
     """The object is there already, or holds other content: what If-None-Match and If-Match ask for."""
 
@@ -39,7 +43,8 @@ TABLE: Mapping[str, type[Exception] | str] = {
     "XMinioServerNotInitialized": NetworkError,
     "XMinioReadQuorum": NetworkError,
     "XMinioWriteQuorum": NetworkError,
-    "XMinioStorageFull": NetworkError,
+    "XMinioStorageFull": StorageFull,
+    "XMinioAdminBucketQuotaExceeded": StorageFull,
     "InvalidAccessKeyId": "the node does not know this access_key",
     "SignatureDoesNotMatch": "the secret_key of the node is wrong",
     "RequestTimeTooSkewed": "the clocks of this machine and of the node differ by over 15 minutes",
@@ -59,8 +64,14 @@ TABLE: Mapping[str, type[Exception] | str] = {
 def by_code(node_id: str, code: str, message: str = "") -> Exception:
     """The error that an S3 error code stands for."""
     found = TABLE.get(code, InternalError)
+    if "no space left on device" in message:
+        # MinIO's InternalError, where there is no room even for its own notes.
+        found = StorageFull
     if found is NetworkError:
-        return NetworkError(f"MinIO node {node_id} is busy, full or short of drives ({code})")
+        return NetworkError(f"MinIO node {node_id} is busy or short of drives ({code})")
+    if found is StorageFull:
+        what = "the bucket's quota is reached" if "Quota" in code else "its disk is full"
+        return StorageFull(f"MinIO node {node_id} takes no new objects: {what} ({code}); what is there can be read")
     if isinstance(found, str):
         return InternalError(f"MinIO node {node_id}: {found} ({code})")
     if issubclass(found, InternalError):

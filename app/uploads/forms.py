@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.auth.sealing import FormTicket, Sealer
 from app.auth.tokens import Identity
 from app.core import wire
-from app.core.errors import ArgsError, InternalError
+from app.core.errors import ArgsError, InternalError, NetworkError
 from app.core.model import ObjectInfo, Record
 from app.core.names import check_name, object_url
 from app.records.store import Records
@@ -68,6 +68,7 @@ class Forms:
             content_type=content_type,
             expires=int(time.time()) + seconds,
         )
+        self.node.accept()
         url, fields = self.node.sign_form(_posted_key(ticket), size, content_type, seconds)
         return wire.InitiatedForm(
             id=self.sealer.seal_form(ticket),
@@ -96,10 +97,13 @@ class Forms:
     def _keep(self, ticket: FormTicket) -> ObjectInfo:
         posted = self.node.stat(_posted_key(ticket))
         if posted is None:
+            self.node.accept()
             raise InternalError("The specified key does not exist: the form was not sent, or its file was refused")
         if posted.size != ticket.size:
             self.node.remove(_posted_key(ticket))
             raise InternalError(f"file size mismatch: {posted.size} bytes where {ticket.size} were declared")
+        if not posted.is_md5:
+            raise NetworkError(f"MinIO node {self.node.id} encrypted the file with SSE-KMS, so that its hash is not known")
         self.node.copy(_posted_key(ticket), _kept_key(ticket), posted.etag)
         self.node.remove(_posted_key(ticket))
         return posted

@@ -13,7 +13,7 @@ from app.auth.sealing import FormTicket, Sealer, Ticket
 from app.auth.tokens import Identity
 from app.core import wire
 from app.core.errors import ArgsError, InternalError, NetworkError, NoPermissionError
-from app.core.model import InvalidParts, NoSuchUpload, Record
+from app.core.model import InvalidParts, NoSuchUpload, ObjectInfo, Record
 from app.core.names import check_name, object_url
 from app.records.store import Records
 from app.storage.node import Node
@@ -85,6 +85,7 @@ class Uploads:
             record_content(self.records, existing, name, identity.user, content_type, cause)
             return wire.Initiated(url=object_url(api_url or self.api_url, name), upload=None)
 
+        self.node.accept()
         if self.limits is not None:
             self.limits.begin(identity.user, size)
         if ticket.parts == 1 and self.node.write_once:
@@ -139,10 +140,10 @@ class Uploads:
         try:
             if ticket.parts > 1:
                 # A signed length holds each part to its size already; here a lost part gets a name.
-                parts.check_uploaded(ticket, hashes, self.node.list_parts(ticket.key, ticket.s3_upload))
+                self._check_parts(ticket, hashes)
             self.node.complete_upload(ticket.key, ticket.s3_upload, hashes)
         except InvalidParts as e:
-            parts.check_uploaded(ticket, hashes, self.node.list_parts(ticket.key, ticket.s3_upload))
+            self._check_parts(ticket, hashes)
             raise InternalError(str(e)) from None
         except NoSuchUpload:
             # Completed before, by this very request whose answer was lost, or by another upload of the same content?
@@ -156,12 +157,22 @@ class Uploads:
             return found.etag
         return etag
 
+    def _check_parts(self, ticket: Ticket, hashes: list[str]) -> None:
+        try:
+            parts.check_uploaded(ticket, hashes, self.node.list_parts(ticket.key, ticket.s3_upload))
+        except (ArgsError, InternalError):
+            self._trust_etags()
+            raise
+
     def _check_put(self, ticket: Ticket, content_hash: str) -> str:
         """Check what a write-once PUT created, and remove it where it is not what was declared; its ETag."""
         found = self.node.stat(ticket.key)
         if found is None:
+            # Where the node is full, the client's PUT was refused for that.
+            self.node.accept()
             raise InternalError("The specified key does not exist: part 1 of 1 was not uploaded")
         if found.etag != content_hash or found.size != ticket.size:
+            self._trust_etags(found)
             # Without this the right content could not follow: the key takes one PUT.
             self.node.remove(ticket.key)
             raise ArgsError(
@@ -169,6 +180,20 @@ class Uploads:
                 f"where {ticket.size} were declared; upload it again"
             )
         return found.etag
+
+    def _trust_etags(self, found: ObjectInfo | None = None) -> None:
+        """Before content is called wrong, or removed, by an ETag.
+
+        :raises NetworkError: ETags of the node are no MD5s now, or that of this object is none.
+        """
+        # Asked anew: the node may have been switched over since its last probe.
+        self.node.probe_writes()
+        if found is not None and not found.is_md5:
+            raise NetworkError(
+                f"MinIO node {self.node.id} encrypted the object with SSE-KMS, so that its content cannot be checked; "
+                f"nothing was removed"
+            )
+        self.node.accept()
 
     def _find_content(self, ticket: Ticket) -> Record | None:
         """A record of the same content, if its node itself says that it exists: the record alone may have outlived it.

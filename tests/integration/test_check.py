@@ -227,7 +227,7 @@ def test_a_wrong_redis_password_and_a_missing_table(sound: Stack, tmp_path: Path
         mariadb.stop()
         checked = check(sound, tmp_path, change)
         assert_fault(checked, "redis", "login", "does not answer")
-        assert_fault(checked, "records", "database", "cannot serve")
+        assert_fault(checked, "records", "database", "cannot be reached")
     finally:
         redis.stop()
         mariadb.stop()

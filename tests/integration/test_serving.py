@@ -166,7 +166,7 @@ def test_serve_speaks_no_tls(tmp_path: Path, nodes: dict[str, MinIONode]) -> Non
     command = [*made.instances["i1"].command, "--settings", str(settings)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPO, check=False, timeout=60)
     assert done.returncode == 1
-    assert "an instance speaks no TLS: let the balancer do that (balancer.certificate in instances.yaml)" in done.stderr
+    assert "name them in instances.yaml instead (certificate and certificate_key of the instance)" in done.stderr
     assert "Traceback" not in done.stderr
 
 

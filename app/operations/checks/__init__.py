@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from app.config.models import Deployment
 from app.core.errors import UnavailableError
+from app.operations.checks.certificates import check_certificates
 from app.operations.checks.deployment import check_deployment
 from app.operations.checks.instance import check_instance
 from app.operations.checks.node import check_node
@@ -28,15 +29,16 @@ def run(
     """
     if only is None:
         yield from check_deployment(deployment)
+        yield from check_certificates(deployment)
         for subject, name, call in services:
             try:
                 call()
                 yield Check(subject, name, OK)
             except UnavailableError as e:
-                yield Check(subject, name, FAULT, e.detail)
+                yield Check(subject, name, FAULT, str(e))
     for config in deployment.nodes.values():
         if only in (None, config.id):
             yield from check_node(config, nodes.get(config.id), deployment)
     for instance in deployment.instances.values():
         if only in (None, instance.id):
-            yield check_instance(instance)
+            yield check_instance(instance, deployment.ca_file)

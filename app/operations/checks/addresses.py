@@ -28,12 +28,17 @@ def check_sign_endpoint(subject: str, config: NodeConfig) -> Check:
 
 def _fault(config: NodeConfig) -> str:
     whose = "this is the address that clients send parts to"
+    # The balancer's certificate may be of an authority that everyone knows, where the nodes' are of a private one.
+    ca_file = None
     result, detail = reach(config.sign_endpoint)
+    if result == FAULT and config.ca_file:
+        ca_file = config.ca_file
+        result, detail = reach(config.sign_endpoint, ca_file)
     if result == FAULT:
         return f"{detail}; {whose}"
     key = f"openim/probe/{secrets.token_hex(8)}"
     try:
-        with create_session() as session:
+        with create_session(ca_file=ca_file) as session:
             put = _send(session, config, "PUT", key, _PROBE)
             if put.status_code != 200:
                 return _why(config, key, put)
@@ -80,14 +85,17 @@ def _why(config: NodeConfig, key: str, answer: requests.Response) -> str:
     return f"HTTP {answer.status_code} {code}"
 
 
-def reach(url: str) -> tuple[str, str]:
-    """Whether a URL's host can be reached: result, and where it ends if not."""
+def reach(url: str, ca_file: str | None = None) -> tuple[str, str]:
+    """Whether a URL's host can be reached: result, and where it ends if not.
+
+    :param ca_file: trusted instead of the system's authorities.
+    """
     host, port = endpoint(url)
     name = host.strip("[]")
     try:
         with socket.create_connection((name, port), _TIMEOUT) as connection:
             if url.startswith("https:"):
-                with ssl.create_default_context().wrap_socket(connection, server_hostname=name):
+                with ssl.create_default_context(cafile=ca_file).wrap_socket(connection, server_hostname=name):
                     pass
     except socket.gaierror:
         return FAULT, f"{host} does not resolve: is the name right, and known to this machine's DNS?"
@@ -96,7 +104,8 @@ def reach(url: str) -> tuple[str, str]:
     except TimeoutError:
         return FAULT, f"no answer from {host}:{port}: a firewall, or the wrong address"
     except ssl.SSLCertVerificationError as e:
-        return FAULT, f"the TLS certificate of {host}:{port} is not trusted: {e.verify_message}"
+        cure = "is its authority in ca_file?" if ca_file else "a private authority's certificate belongs into ca_file"
+        return FAULT, f"the TLS certificate of {host}:{port} is not trusted: {e.verify_message.rstrip('.')}; {cure}"
     except ssl.SSLError as e:
         return FAULT, f"{host}:{port} does not speak TLS ({e.reason}): write http:// if it is plain"
     except OSError as e:

@@ -12,14 +12,14 @@ from app.routing.http_client import Unreachable, create_session, send
 _TIMEOUT = 3.0
 
 
-def check_instance(instance: Instance) -> Check:
-    detail = _fault(instance)
+def check_instance(instance: Instance, ca_file: str | None = None) -> Check:
+    detail = _fault(instance, ca_file)
     return Check(f"instances.{instance.id}", "ready", FAULT if detail else OK, detail)
 
 
-def _fault(instance: Instance) -> str:
+def _fault(instance: Instance, ca_file: str | None) -> str:
     try:
-        with create_session() as session:
+        with create_session(ca_file=ca_file) as session:
             answer = send(session, "GET", instance.url, "/readyz", (_TIMEOUT, _TIMEOUT))
         state = msgspec.json.decode(answer.content)
         name, node, reason = state["instance"], state["node"], state["reason"]

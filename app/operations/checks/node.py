@@ -21,7 +21,7 @@ _PROBE = b"openim-direct check"
 
 def check_node(config: NodeConfig, node: Node | None, deployment: Deployment) -> Iterator[Check]:
     subject = f"nodes.{config.id}"
-    reached = [(endpoint, *reach(endpoint)) for endpoint in config.endpoints]
+    reached = [(endpoint, *reach(endpoint, config.ca_file)) for endpoint in config.endpoints]
     for endpoint, result, detail in reached:
         # Of a cluster each is named: one that is down goes unnoticed otherwise.
         yield Check(subject, "address" if len(reached) == 1 else f"address {endpoint}", result, detail)
@@ -93,6 +93,8 @@ def _objects(node: Node) -> tuple[str, str]:
         if node.read(key, 100) != _PROBE:
             return FAULT, "an object did not read back as it was written"
         node.remove(key)
+        node.probe_writes()
+        node.accept()
         node.probe_put()
     except APIError as e:
         return FAULT, e.detail

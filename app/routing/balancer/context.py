@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from app.config.models import Deployment, Instance
@@ -17,7 +18,22 @@ class RenderError(Exception):
     """The deployment lacks something that the balancer's configuration needs."""
 
 
-def describe(deployment: Deployment) -> dict[str, Any]:
+class Machine(NamedTuple):
+    """What a rendered file takes from the machine that it is for.
+
+    :ivar ipv6: whether addresses of IPv6 can be listened on.
+    :ivar authorities: file of the certificates that the system trusts; None where there is none.
+    """
+
+    ipv6: bool = True
+    authorities: str | None = "/etc/ssl/certs/ca-certificates.crt"
+
+
+#: As most are.
+COMMON = Machine()
+
+
+def describe(deployment: Deployment, machine: Machine) -> dict[str, Any]:
     """Gather what every balancer's template may name.
 
     :raises RenderError: says which key is missing.
@@ -30,6 +46,7 @@ def describe(deployment: Deployment) -> dict[str, Any]:
             "scheme": urlsplit(node.endpoint).scheme,
             # One, or the endpoints of a MinIO cluster; host:port, as everywhere here.
             "addresses": list(map(_address, node.endpoints)),
+            "tls": _tls(f"nodes.{node.id}.endpoint", node.endpoints, node.ca_file, machine),
         }
         for node in deployment.nodes.values()
     }
@@ -39,9 +56,10 @@ def describe(deployment: Deployment) -> dict[str, Any]:
         for node in deployment.nodes.values()
         for path in dict.fromkeys([f"/s3/{node.id}", *_own_path(urlsplit(node.sign_endpoint), public)])
     ]
+    urls = [i.url for i in deployment.instances.values()]
     return {
         # Each a port, or address:port.
-        "listen": _listen(deployment),
+        "listens": _listens(deployment, machine.ipv6),
         "certificate": balancer.certificate,
         "certificate_key": balancer.certificate_key,
         # public_url's host, and the path it ends in, which a proxy in front may strip or pass; empty where it has none.
@@ -52,13 +70,14 @@ def describe(deployment: Deployment) -> dict[str, Any]:
         # Whether redirects of views may be kept, which takes the balancer's clock of whole seconds at least 2.
         "caches_views": deployment.views.cache > 1,
         "instances": [
-            {"id": i.id, "address": _address(i.url), "backups": _backups(deployment, i)}
+            {"id": i.id, "address": _address(i.url), "host": urlsplit(i.url).hostname, "backups": _backups(deployment, i)}
             for i in deployment.instances.values()
         ],
+        "instances_scheme": urlsplit(urls[0]).scheme,
+        "instances_tls": _tls("url of instances", urls, deployment.ca_file, machine),
         "nodes": list(nodes.values()),
         "node_paths": node_paths,
-        # The same paths as few locations: `/s3`, and what lies outside it.
-        "s3_locations": list(dict.fromkeys("/s3" if s3["path"].startswith("/s3/") else s3["path"] for s3 in node_paths)),
+        "s3_locations": _s3_locations(node_paths),
         # What a page of another origin is told; origins as the instances compare them, byte for byte.
         "cors": {
             "origins": deployment.cors_origins,
@@ -68,7 +87,12 @@ def describe(deployment: Deployment) -> dict[str, Any]:
             "preflight": cors.PREFLIGHT_BODY,
             "max_asked": cors.MAX_ASKED,
         },
-        "legacy_api": legacy_api and {"scheme": urlsplit(legacy_api).scheme, "address": _address(legacy_api)},
+        "legacy_api": legacy_api
+        and {
+            "scheme": urlsplit(legacy_api).scheme,
+            "address": _address(legacy_api),
+            "tls": _tls("balancer.legacy_api", [legacy_api], deployment.ca_file, machine),
+        },
         # Headers that no client may send.
         "mark_header": MARK_HEADER,
         "prefix_header": PREFIX_HEADER,
@@ -85,10 +109,39 @@ def describe(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _listen(deployment: Deployment) -> list[str]:
-    """balancer.listen, else the port that public_url names."""
+def _tls(path: str, urls: Sequence[str], ca_file: str | None, machine: Machine) -> dict[str, Any] | None:
+    """How the certificates of servers at https are verified: by which authorities, and for which names; None at http.
+
+    :param path: of the key that names them.
+    """
+    hosts = [urlsplit(url).hostname or "" for url in urls if urlsplit(url).scheme == "https"]
+    if not hosts:
+        return None
+    if any(re.fullmatch(r"[0-9.]+|.*:.*", host) for host in hosts):
+        raise RenderError(f"{path}: nginx and HAProxy verify certificates by name: write a host name instead of an address")
+    authorities = ca_file or machine.authorities
+    if authorities is None:
+        raise RenderError(f"{path} is https, and no file of the system's authorities was found: set ca_file")
+    return {"ca_file": authorities, "hosts": hosts}
+
+
+def _s3_locations(node_paths: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The paths of nodes as few locations: `/s3`, what lies outside it, and nodes that other authorities certify than the
+    first, since a location has one file of them."""
+    common = next((s3["node"]["tls"]["ca_file"] for s3 in node_paths if s3["node"]["tls"]), None)
+    found: dict[str, dict[str, Any]] = {}
+    for s3 in node_paths:
+        ca_file = s3["node"]["tls"] and s3["node"]["tls"]["ca_file"]
+        path = "/s3" if s3["path"].startswith("/s3/") and ca_file in (None, common) else s3["path"]
+        found.setdefault(path, {"path": path, "ca_file": common if path == "/s3" else ca_file})
+    return list(found.values())
+
+
+def _listens(deployment: Deployment, ipv6: bool) -> list[str]:
+    """balancer.listen, else the port that public_url names; on both families where it names no address."""
     if deployment.balancer.listen is not None:
-        return [deployment.balancer.listen]
+        listen = deployment.balancer.listen
+        return [listen, f"[::]:{listen}"] if ipv6 and ":" not in listen else [listen]
     if deployment.public_url.startswith("https:") and deployment.balancer.certificate is None:
         raise RenderError(
             "public_url is https: set balancer.certificate and balancer.certificate_key, or balancer.listen to the plain "
@@ -96,12 +149,10 @@ def _listen(deployment: Deployment) -> list[str]:
         )
     host, port = endpoint(deployment.public_url)
     # A deployment on loopback stays there.
-    loopback = is_loopback(host)
-    if host.startswith("["):
-        return [f"127.0.0.1:{port}", f"{host}:{port}"] if loopback else [str(port), f"[::]:{port}"]
-    if loopback:
-        return [f"{host if host[0].isdigit() else '127.0.0.1'}:{port}"]
-    return [str(port)]
+    if is_loopback(host):
+        addresses = [host if host[0].isdigit() else "127.0.0.1", host if host.startswith("[") else "[::1]"]
+        return [f"{address}:{port}" for address in addresses[: 2 if ipv6 else 1]]
+    return [str(port), *([f"[::]:{port}"] if ipv6 else [])]
 
 
 def _hosts(deployment: Deployment) -> list[dict[str, str]]:

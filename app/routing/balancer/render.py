@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from app.config.models import Deployment
-from app.routing.balancer.context import RenderError, describe, regex
+from app.routing.balancer.context import COMMON, Machine, describe, regex
 
 _NGINX_MAP_WORDS = {"default", "hostnames", "include", "volatile"}
 
@@ -63,7 +63,12 @@ _environment.filters.update(quoted=quoted, in_quotes=in_quotes, regex=regex, map
 
 
 def nginx(
-    deployment: Deployment, full: bool = False, run_dir: str | None = None, group: str | None = None, native: bool = False
+    deployment: Deployment,
+    full: bool = False,
+    run_dir: str | None = None,
+    group: str | None = None,
+    native: bool = False,
+    machine: Machine = COMMON,
 ) -> str:
     """Render nginx's configuration.
 
@@ -71,19 +76,15 @@ def nginx(
     :param run_dir: where a complete file keeps its pid, logs and spool, instead of nginx's own places.
     :param group: root's, where root starts nginx with `run_dir`.
     :param native: pin by `sticky route` (open source since nginx 1.29.6) instead of maps and an upstream per instance.
+    :param machine: that nginx runs on.
     :raises RenderError: says which key is missing.
     """
     template = _environment.get_template("nginx.conf.j2" if full else "nginx_include.conf.j2")
     # KiB, with room for hosts of several addresses each.
     zone = 64 * (1 + len(deployment.instances) // 16)
-    return template.render(describe(deployment), full=full, run_dir=run_dir, group=group, native=native, zone=zone)
+    return template.render(describe(deployment, machine), full=full, run_dir=run_dir, group=group, native=native, zone=zone)
 
 
-def haproxy(deployment: Deployment) -> str:
-    """Render HAProxy's configuration, for version 2.4 and later.
-
-    :raises RenderError: says which key is missing, or what HAProxy cannot do.
-    """
-    if any(node.endpoint.startswith("https:") for node in deployment.nodes.values()):
-        raise RenderError("HAProxy's configuration is rendered for nodes at http:// endpoints only")
-    return _environment.get_template("haproxy.cfg.j2").render(describe(deployment))
+def haproxy(deployment: Deployment, machine: Machine = COMMON) -> str:
+    """Render HAProxy's configuration, for version 2.4 and later. Parameters and errors as of `nginx`."""
+    return _environment.get_template("haproxy.cfg.j2").render(describe(deployment, machine))

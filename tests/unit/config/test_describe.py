@@ -86,6 +86,7 @@ def test_a_deployment_is_shown_as_it_was_understood() -> None:
     assert found["nodes"]["m1"] == {
         "endpoint": "http://h:1", "sign_endpoint": "http://h:1", "bucket": "openim", "region": "us-east-1",
         "access_key": "***", "secret_key": "***", "session_token": "***", "public_read": False, "drain": False,
+        "ca_file": None,
     }  # fmt: skip
     assert found["uploads"] == {"expire": "2h"}
     assert found["server"] == {"workers": 4, "connections": 500, "views": 4}

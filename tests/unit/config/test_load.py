@@ -18,6 +18,7 @@ from redis import Redis
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
+from app.auth.redis_store import RedisStore
 from app.config.load import ConfigError, load, parse
 from app.config.models import Deployment, Entry
 from app.config.section import Section
@@ -187,7 +188,9 @@ def test_addresses_that_are_one_in_two_ways_of_writing() -> None:
         ("instances.i1.node", "m9", "no such node"),
         ("instances.i1.bind", "10011", "address:port"),
         ("instances.i1.bind", "127.0.0.1:99999", "address:port"),
-        ("instances.i1.url", "https://h:1", "plain HTTP"),
+        ("instances.i1.certificate", "/c.pem", "go together"),
+        ("ca_file", "ca.pem", "absolute path"),
+        ("nodes.m1.ca_file", "ca.pem", "absolute path"),
         ("instances.i2", {"node": "m1", "bind": "127.0.0.1:10011"}, "i1 too"),
         ("instances.i2", {"node": "m1", "bind": "0.0.0.0:10012"}, "is missing"),
         ("instances.i2", {"node": "m1", "bind": "127.0.0.1:10012", "url": "http://127.0.0.1:10011"}, "i1 too"),
@@ -424,6 +427,9 @@ def test_what_is_not_yaml_is_named_by_its_line_and_without_its_text(line: str, s
         ("{}", "redis://"), ("redis://:{}@h?password=x", "known are"), ("redis://:{}@h?{}=1", "known are"),
         ("redis://:{}@h?db={}", "db"), ("redis://:{}@h?db=1&db=2", "twice"), ("redis://:{}@h?ssl_cert_reqs=none", "rediss://"),
         ("rediss://:{}@h?ssl_cert_reqs={}", "none or optional or required"), ("redis://:{}@h/0#1", "%23"),
+        ("redis://:{}@h1:6379,h2:port/0", "port"), ("redis://:{}@h1,,h2/0", "each comma"), ("redis://:{}@h1,/0", "comma"),
+        ("redis://:{}@h1:6379,x@h2:6379", "%40"), ("redis://:{}@h1,h2/1", "redis://"), ("redis://:{}@h1,h2?db=2", "cluster"),
+        ("redis://:{}@h1,[::g]/0", "host"), ("redis://:{}#x@h1,h2/0", "%23"), ("redis://:{}@h1,redis://h2/0", "redis://"),
     ],
 )  # fmt: skip
 def test_redis_urls_that_would_be_read_otherwise(url: str, says: str) -> None:
@@ -479,10 +485,11 @@ def test_percent_encoded_passwords_reach_redis_and_mysql(user: str, password: st
 
 
 @pytest.mark.parametrize("url", ["redis://h", "redis://h:6379", "redis://:6379/0", "redis://u@h/15", "redis://:p@[::1]:6379/0",
-                                 "redis://h:6379?db=1", "redis://h/0?socket_timeout=0.5", "rediss://:p%23@h"])  # fmt: skip
+                                 "redis://h:6379?db=1", "redis://h/0?socket_timeout=0.5", "rediss://:p%23@h",
+                                 "redis://:p,q@h1:6379,h2:6379/0", "rediss://u:p@[::1]:6379,[::2]:63,h3?db=0"])  # fmt: skip
 def test_redis_urls_that_worked(url: str) -> None:
     assert read(put(good(), "auth.redis", url)).auth.redis == url
-    Redis.from_url(url)
+    RedisStore(url)
 
 
 @pytest.mark.parametrize("option", ["charset=utf8mb4", "connect_timeout=5&read_timeout=9&write_timeout=9", "program_name=x",
@@ -551,6 +558,21 @@ def test_a_faulty_file_shows_nothing_of_its_values_in_a_traceback() -> None:
     with pytest.raises(ConfigError) as e:
         read(put(good(), "nodes.m1.secret_key", {"a": CANARY}))
     assert CANARY not in "".join(traceback.format_exception(e.value))
+
+
+def test_instances_with_tls() -> None:
+    document = good()
+    files = {"certificate": "/c.pem", "certificate_key": "/k.pem"}
+    document["instances"] = {f"i{n}": {"node": "m1", "bind": f"127.0.0.1:{n}", **files} for n in (1, 2, 3)}
+    assert {i.url for i in read(document).instances.values()} == {f"https://127.0.0.1:{n}" for n in (1, 2, 3)}
+    document["instances"]["i2"] = {"node": "m1", "bind": "127.0.0.1:2"}
+    document["instances"]["i3"]["url"] = "http://127.0.0.1:3"
+    found = faults(document)
+    assert set(found) == {"instances.i2.url", "instances.i3.url"}
+    assert "all are one of them" in found["instances.i2.url"]
+    # Behind a TLS proxy of its own.
+    document["instances"] = {"i1": {"node": "m1", "bind": "127.0.0.1:1", "url": "https://h"}}
+    assert read(document).instances["i1"].url == "https://h"
 
 
 def test_the_readme_names_every_key() -> None:

@@ -113,6 +113,26 @@ def test_passwords_with_odd_characters_survive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "mode", "url"),
+    [
+        (["h1:6379", "h2:6380", "h3:6381"], None, "redis://:openIM123@h1:6379,h2:6380,h3:6381/0"),
+        (["h1:6379", "h2:6380"], False, "redis://:openIM123@h1:6379,h2:6380/0"),
+        (["h1:6379"], True, "redis://:openIM123@h1:6379/0"),
+        (["[::1]:6379", "[::1]:6380", "[::1]:6379"], True, "redis://:openIM123@[::1]:6379,[::1]:6380/0"),
+        ("h1:6379", "yes", "redis://:openIM123@h1:6379/0"),
+    ],
+)
+def test_a_redis_cluster_is_carried_over(tmp_path: Path, address: Any, mode: Any, url: str) -> None:
+    document = changed("redis.address", address)
+    document["redis"]["clusterMode"] = mode
+    output = tmp_path / "instances.yaml"
+    done = run(tmp_path, document, options=("-o", str(output)))
+    assert load(output, {}).auth.redis == url
+    assert "not supported" not in done.stderr
+    assert ("found through it" in done.stderr) == (url.count(",") == 0)
+
+
+@pytest.mark.parametrize(
     ("path", "value", "says"),
     [
         ("object.minio.endpoint", KeyError, "object.minio.endpoint is missing"),

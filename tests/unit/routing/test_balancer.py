@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from app.cli.main import main
 from app.config.load import parse
 from app.config.models import Deployment
-from app.routing.balancer.context import RenderError
+from app.routing.balancer.context import Machine, RenderError
 from app.routing.balancer.render import haproxy, nginx, one_word, quoted, regex
 
 REPO = Path(__file__).resolve().parents[3]
@@ -74,6 +75,34 @@ def test_where_it_listens(change: dict[str, Any], line: str) -> None:
     assert line in nginx(deployment(**change))
 
 
+@pytest.mark.parametrize(
+    ("change", "listens"),
+    [
+        ({}, ["10002", "[::]:10002"]),
+        ({"public_url": "http://[2001:db8::1]:1234"}, ["1234", "[::]:1234"]),
+        ({"public_url": "http://127.0.0.1:1234"}, ["127.0.0.1:1234", "[::1]:1234"]),
+        ({"public_url": "http://[::1]:1234"}, ["127.0.0.1:1234", "[::1]:1234"]),
+        ({"public_url": "http://localhost:1234"}, ["127.0.0.1:1234", "[::1]:1234"]),
+        ({"balancer": {"listen": "8080"}}, ["8080", "[::]:8080"]),
+        ({"balancer": {"listen": "0.0.0.0:8080"}}, ["0.0.0.0:8080"]),
+        ({"balancer": {"listen": "[::1]:8080"}}, ["[::1]:8080"]),
+    ],
+)
+def test_both_families_are_listened_on_unless_an_address_is_named(change: dict[str, Any], listens: list[str]) -> None:
+    made = deployment(**change)
+    assert re.findall(r"listen (.*);", nginx(made)) == listens
+    binds = [f":{listen}" if ":" not in listen else listen for listen in listens]
+    if len(binds) == 2:
+        binds[1] += " v6only"
+    assert re.findall(r"\n    bind (.*)", haproxy(made)) == binds
+    # Where the machine has no IPv6, neither of them would start.
+    assert re.findall(r"listen (.*);", nginx(made, machine=Machine(ipv6=False))) == listens[:1]
+
+
+def test_the_name_of_the_server_is_as_clients_send_it() -> None:
+    assert "server_name [2001:db8::1];" in nginx(deployment(public_url="http://[2001:DB8::1]:80"))
+
+
 def test_https_needs_a_certificate_or_a_port_behind_a_proxy() -> None:
     with pytest.raises(RenderError, match=r"balancer\.certificate"):
         nginx(deployment(public_url="https://im.example.com"))
@@ -126,8 +155,51 @@ def test_a_signed_path_of_the_balancers_host_leads_to_its_node() -> None:
     assert '"~^/s3/m2/openim/" https://oim_s3_m2;' in text
     assert "location /files.one/ {" in text
     assert "files.two" not in text
-    with pytest.raises(RenderError, match="http:// endpoints only"):
-        haproxy(deployment(nodes=nodes))
+
+
+def test_certificates_of_nodes_and_instances_are_verified_for_their_names() -> None:
+    keys = {"access_key": "hidden", "secret_key": "hidden-value"}
+    nodes = {
+        "m1": {"endpoint": "https://a", **keys},
+        "m2": {"endpoints": ["https://b1", "https://b2:9443"], "ca_file": "/b.pem", **keys},
+        "m3": {"endpoint": "http://c", **keys},
+    }
+    instances = {f"i{n}": {"node": f"m{n}", "bind": "10.0.0.1:1", "url": f"https://h{n}"} for n in (1, 2, 3)}
+    made = deployment(nodes=nodes, instances=instances, ca_file="/a.pem", balancer={"legacy_api": "https://old"})
+    text = nginx(made)
+    blocks = {line.split("{")[0].strip(): line for line in text.split("\n    location ")}
+    for location, file, name in (
+        ("/s3/", "/a.pem", "$oim_s3_name"),
+        ("/s3/m2/", "/b.pem", "$oim_s3_name"),
+        ("/", "/a.pem", "old"),
+    ):
+        assert (
+            f"proxy_ssl_verify on;\n        proxy_ssl_verify_depth 4;\n        proxy_ssl_trusted_certificate {file};"
+            in blocks[location]
+        )
+        assert f"proxy_ssl_name {name};" in blocks[location]
+    assert (
+        '"~^/s3/m2/openim/" b1;' in text
+        and '"~^/s3/m3/openim/" ' not in text.split("map $request_uri $oim_s3_name")[1].split("}")[0]
+    )
+    assert "proxy_ssl_name h1;" in text and "proxy_pass http://" not in text
+    text = haproxy(made)
+    for server in ("i2 h2:443 cookie i2", "m1 a:443", "m2_2 b2:9443", "legacy old:443"):
+        host = re.search(r" (\S+):", server)[1]  # type: ignore[index]
+        file = "/b.pem" if server.startswith("m2") else "/a.pem"
+        assert (
+            f"server {server} ssl verify required ca-file {file} verifyhost {host} sni str({host}) check-sni {host}\n"
+            in text
+        )
+    assert "server m3 c:80\n" in text
+    # By the system's authorities; and where there is nothing to verify by.
+    assert "proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;" in nginx(deployment(nodes=nodes))
+    for render in (nginx, haproxy):
+        with pytest.raises(RenderError, match="set ca_file"):
+            render(deployment(nodes=nodes), machine=Machine(authorities=None))
+        for address in ("https://10.0.0.1", "https://[::1]:9000"):
+            with pytest.raises(RenderError, match="write a host name instead of an address"):
+                render(deployment(nodes={**nodes, "m1": {"endpoint": address, **keys}}, ca_file="/a.pem"))
 
 
 def test_hosts_are_passed_on_as_they_were_signed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from app.core.errors import InternalError, NetworkError
 from app.core.model import ChangedObject, InvalidParts, NoSuchUpload
 from app.storage.node import Node
-from app.storage.s3_errors import TABLE, EmptyRange, NoSuchObject, PreconditionFailed, by_code
+from app.storage.s3_errors import TABLE, EmptyRange, NoSuchObject, PreconditionFailed, StorageFull, by_code
 from tests.servers import answers, error, server, xml
 from tests.unit.storage.nodes import node
 
@@ -23,8 +23,11 @@ BUSY = [
     "XMinioServerNotInitialized",
     "XMinioReadQuorum",
     "XMinioWriteQuorum",
-    "XMinioStorageFull",
 ]
+FULL = {
+    "XMinioStorageFull": "its disk is full",
+    "XMinioAdminBucketQuotaExceeded": "the bucket's quota is reached",
+}
 CURES = {
     "InvalidAccessKeyId": "the node does not know this access_key",
     "SignatureDoesNotMatch": "the secret_key of the node is wrong",
@@ -44,14 +47,23 @@ FACTS: dict[str, type[Exception]] = {
 
 
 def test_the_table_has_these_codes() -> None:
-    assert set(TABLE) == {*BUSY, *CURES, *FACTS}
+    assert set(TABLE) == {*BUSY, *FULL, *CURES, *FACTS}
 
 
 @pytest.mark.parametrize("code", BUSY)
 def test_passing_troubles_are_for_another_instance(code: str) -> None:
     found = by_code("m1", code, "words")
     assert type(found) is NetworkError
-    assert str(found) == f"MinIO node m1 is busy, full or short of drives ({code})"
+    assert str(found) == f"MinIO node m1 is busy or short of drives ({code})"
+
+
+@pytest.mark.parametrize("code", FULL)
+def test_a_node_without_room_is_for_another_instance_too(code: str) -> None:
+    found = by_code("m1", code, "words")
+    assert type(found) is StorageFull
+    assert str(found) == f"MinIO node m1 takes no new objects: {FULL[code]} ({code}); what is there can be read"
+    full = by_code("m1", "InternalError", "We encountered an internal error: cause(no space left on device)")
+    assert type(full) is StorageFull and "its disk is full (InternalError)" in str(full)
 
 
 @pytest.mark.parametrize("code", CURES)
