@@ -24,7 +24,7 @@ function requests(c) {
       const envelope = JSON.parse(text);
       return `${answer.status} ${envelope.errCode}${envelope.errCode && !envelope.errDlt ? " without a cause" : ""}`;
     } catch {
-      return `${answer.status} ${text}`;
+      return `${answer.status} ${/<Code>(\w+)<\/Code>/.exec(text)?.[1] ?? text}`;
     }
   };
   const api = async (route, body) => {
