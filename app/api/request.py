@@ -111,7 +111,7 @@ def first_value(header: str) -> str:
 
     WSGI joins them by commas, which no value has that is asked for so.
     """
-    return request.headers.get(header, "").partition(",")[0].strip()
+    return request.headers.get(header, "").partition(",")[0].strip(" \t")
 
 
 def returned_api() -> str:

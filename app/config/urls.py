@@ -76,6 +76,9 @@ def _listen(text: str) -> str:
 
 
 def _origin(text: str) -> str:
+    # Of apps that are made of pages, such as capacitor://localhost.
+    if re.fullmatch(r"(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d{1,5})?", text):
+        return text
     try:
         return _no_path(canonical_url(text))
     except ValueError as e:

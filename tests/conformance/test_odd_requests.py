@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     node = MinIONode("m1", folder / "m1")
     # No view may be told by what nginx kept of another.
     stack = Stack(folder, {"m1": node}, {"i1": "m1"}, lambda document: document.update(views={"cache": "0s"}))
-    haproxy = stack.haproxy(lambda text: text.replace(f":{stack.port}\n", f":{port}\n", 1))
+    haproxy = stack.haproxy(lambda text: re.sub(rf"(?m)^(    bind .*):{stack.port}\b", rf"\1:{port}", text))
     with started({"m1": node}), running_gin(folder, token := stack.token()) as go, running(stack):
         try:
             haproxy.start()

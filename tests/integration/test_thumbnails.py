@@ -122,8 +122,13 @@ def etag_of(api: API, url: str) -> str:
 
 
 def puts(node: MinIONode) -> float:
+    """Objects that were written to stay: each that a monitor writes now and then is removed at once."""
     text = requests.get(f"{node.url}/minio/v2/metrics/cluster", timeout=10).text
-    return sum(float(v) for v in re.findall(r'minio_s3_requests_total\{api="putobject"[^}]*\} (\S+)', text))
+    written, removed = (
+        sum(float(v) for v in re.findall(rf'minio_s3_requests_total\{{api="{api}"[^}}]*\}} (\S+)', text))
+        for api in ("putobject", "deleteobject")
+    )
+    return written - removed
 
 
 def test_a_hundred_at_once_make_it_once(stack: Stack, i1: API, i2: API, nodes: dict[str, MinIONode]) -> None:

@@ -85,6 +85,8 @@ def test_everything_behind_a_balancer(tmp_path: Path, secured: Secured, kind: st
         # Begun on one node, completed at the other's instance, which forwards it.
         content = os.urandom(3000)
         first, second = stack.api(f"{stack.url}/i/i1"), stack.api(f"{stack.url}/i/i2")
+        # Tokens of another second are others.
+        first.token = second.token = api.token
         begun = first.initiate(content, "u1/forwarded")
         assert first.put(content, begun)[0].status_code == 200
         body = second.complete_body(content, begun["upload"]["uploadID"], "u1/forwarded")

@@ -41,11 +41,22 @@ def strip(data: bytes) -> Stripped:
         if 0 < len(alpha) <= len(palette) // 3:
             parts += _chunk(b"tRNS", alpha)
     elif b"tRNS" in first and len(first[b"tRNS"]) == _TRANSPARENT.get(colours):
-        parts += _chunk(b"tRNS", first[b"tRNS"])
+        parts += _chunk(b"tRNS", _scaled(first[b"tRNS"], header[8]))
     for body in pixels:
         parts += _chunk(b"IDAT", body)
     parts += _chunk(b"IEND", b"")
     return Stripped(b"".join(parts), first.get(b"eXIf", b""), _profile(first.get(b"iCCP", b"")))
+
+
+def _scaled(colour: bytes, depth: int) -> bytes:
+    """A transparent colour as Pillow compares it: with the pixels that it has scaled to 8 bits, but for one and 16 bits of
+    grey."""
+    samples = struct.unpack(f">{len(colour) // 2}H", colour)
+    if depth in (2, 4):
+        samples = tuple(sample * 255 // ((1 << depth) - 1) & 255 for sample in samples)
+    elif depth == 16 and len(samples) == 3:
+        samples = tuple(sample >> 8 for sample in samples)
+    return struct.pack(f">{len(samples)}H", *samples)
 
 
 def _chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:

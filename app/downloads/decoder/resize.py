@@ -50,8 +50,13 @@ def still(source: Source, target: str, size: tuple[int, int]) -> bytes:
     return out.getvalue()
 
 
-def animated(image: Image.Image, target: str, size: tuple[int, int], frames: int) -> bytes:
-    """All pictures of an animation."""
+def animated(image: Image.Image, target: str, size: tuple[int, int], frames: int, orientation: int = 1) -> bytes:
+    """All pictures of an animation.
+
+    :param size: pixels of each when it is upright.
+    :param orientation: EXIF's number of how they have to be turned.
+    """
+    lying, turn = size if orientation < 5 else size[::-1], _TURNS.get(orientation)
 
     def duration(number: int) -> int:
         image.seek(number)
@@ -62,7 +67,9 @@ def animated(image: Image.Image, target: str, size: tuple[int, int], frames: int
 
     def picture(number: int) -> Image.Image:
         image.seek(number)
-        smaller = _smaller(image.convert("RGBA"), size)
+        smaller = _smaller(image.convert("RGBA"), lying)
+        if turn is not None:
+            smaller = smaller.transpose(turn)
         smaller.info = {}
         return smaller
 

@@ -93,5 +93,8 @@ def _of_source(source: Source, form: Format, type_: str, spec: ThumbnailSpec, ch
             return Outcome(CHECK, name=name, content_type=f"image/{target.lower()}")
     else:
         name = own_name(spec)
-    made = animated(source.image, target, size, frames) if frames > 1 and source.image else still(source, target, size)
+    if frames > 1 and source.image is not None:
+        made = animated(source.image, target, size, frames, source.orientation)
+    else:
+        made = still(source, target, size)
     return Outcome(CREATED, name=name, content_type=f"image/{target.lower()}", data=made)

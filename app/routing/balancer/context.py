@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from app.config.models import Deployment, Instance
 from app.core import cors
 from app.core.addresses import DEFAULT_PORTS, authority, endpoint, is_loopback
-from app.routing.balancer.refusals import MAX_BODY, MAX_HEADERS, MAX_LINE, RETRY_AFTER, refusals, s3_unreachable
+from app.routing.balancer.refusals import MAX_BODY, MAX_HEADER, MAX_HEADERS, MAX_LINE, RETRY_AFTER, refusals, s3_unreachable
 from app.routing.forwarding import COMPLETE_TOTAL_TIMEOUT, MARK_HEADER, PREFIX_HEADER, TOTAL_TIMEOUT
 
 
@@ -104,6 +104,7 @@ def describe(deployment: Deployment, machine: Machine) -> dict[str, Any]:
         "s3_unreachable": s3_unreachable(),
         "retry_after": RETRY_AFTER,
         "max_line": MAX_LINE,
+        "max_header": MAX_HEADER,
         "max_headers": MAX_HEADERS,
         "max_body": MAX_BODY,
     }
@@ -161,7 +162,8 @@ def _hosts(deployment: Deployment) -> list[dict[str, str]]:
     for url in (deployment.public_url, *(node.sign_endpoint for node in deployment.nodes.values())):
         name = authority(url)
         own = "" if name.endswith(f":{endpoint(url)[1]}") else f"(:{DEFAULT_PORTS[url.partition(':')[0]]})?"
-        names[name] = regex(name) + own
+        # Of a host that ends in a dot, some clients leave that out.
+        names[name] = re.sub(r"\\\.(?=:|$)", r"\\.?", regex(name)) + own
     return [{"name": name, "pattern": pattern} for name, pattern in names.items()]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from app.core import wire
 from app.core.errors import APIError, ArgsError, BodyIncomplete, BodyTooLarge, InternalError, NetworkError
 
-#: Bytes of a request line or a header, of all headers together, and of a body; nginx's directives say the same.
-MAX_LINE, MAX_HEADERS, MAX_BODY = 32 << 10, 128 << 10, 16 << 20
+#: Bytes of a URL of the object API, which instances take no longer one of; of one header, of all headers together, and of a
+#: body. nginx's directives say the same.
+MAX_LINE, MAX_HEADER, MAX_HEADERS, MAX_BODY = 8170, 32_750, 128 << 10, 16 << 20
 #: Seconds after which to try again, as instances say it.
 RETRY_AFTER = NetworkError.retry_after or 0
 
@@ -18,7 +19,7 @@ _REFUSALS: dict[int, APIError] = {
     400: ArgsError("the request is malformed: no HTTP/1.1, or not as HTTP writes it"),
     408: BodyIncomplete("the rest of the request did not come in time; send it again"),
     413: BodyTooLarge("the body is over 16 MiB; files are sent to the URLs that initiate signs, and not to the object API"),
-    414: ArgsError("the URL is over 32 KiB"),
+    414: ArgsError(f"the URL is over {MAX_LINE} bytes"),
     431: ArgsError("a header is over 32 KiB, or all of them are over 128 KiB; are cookies piling up?"),
     497: ArgsError("plain HTTP was sent to a port that speaks TLS; write https:// in the URL"),
     500: InternalError("the balancer failed; its own log says why"),

@@ -95,7 +95,14 @@ def test_addresses_are_kept_in_one_form() -> None:
         "i2": {"node": "m2", "bind": "LocalHost:80"},
     }
     document["balancer"] = {"legacy_api": "http://API:80", "listen": "LocalHost:080"}
-    document["cors"] = {"origins": ["HTTPS://Web.Example.com:443", "http://[::0001]:80", "https://B\u00fccher.example/"]}
+    document["cors"] = {
+        "origins": [
+            "HTTPS://Web.Example.com:443",
+            "http://[::0001]:80",
+            "https://B\u00fccher.example/",
+            "capacitor://localhost",
+        ]
+    }
     document["cookie"] = {"domain": ".B\u00dcCHER.example"}
     made = read(document, HOST="IM.Example.com", IDN="\u4e2d\u56fd.CN:80")
     assert made.public_url == "https://im.example.com/api"
@@ -105,7 +112,12 @@ def test_addresses_are_kept_in_one_form() -> None:
     assert (made.instances["i1"].bind, made.instances["i1"].url) == ("[::]:10011", "http://app-1")
     assert (made.instances["i2"].bind, made.instances["i2"].url) == ("localhost:80", "http://localhost")
     assert (made.balancer.legacy_api, made.balancer.listen) == ("http://api", "localhost:80")
-    assert made.cors_origins == ("https://web.example.com", "http://[::1]", "https://xn--bcher-kva.example")
+    assert made.cors_origins == (
+        "https://web.example.com",
+        "http://[::1]",
+        "https://xn--bcher-kva.example",
+        "capacitor://localhost",
+    )
     assert made.cookie.domain == ".xn--bcher-kva.example"
     assert made.cookie.secure
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from app.downloads import decoder_process
 from app.downloads.decoder import make
 from app.downloads.decoder_process import ThumbnailHelper
 from app.downloads.thumbnail_format import CREATED, DAMAGED, ORIGINAL, TOO_LARGE, TOO_MUCH, ThumbnailSpec
@@ -87,7 +90,6 @@ def test_gos_own_pictures_are_shown() -> None:
 def test_nothing_of_metadata_is_inflated() -> None:
     """A profile of 64 MiB, were it read."""
     import tracemalloc
-    import zlib
 
     stream = zlib.compressobj(9)
     bomb = b"".join(stream.compress(bytes(1 << 20)) for _ in range(64)) + stream.flush()
@@ -147,11 +149,13 @@ def pattern(size: tuple[int, int]) -> Image.Image:
     ],
 )
 def test_screenshots_and_phones_pictures(
-    helper: ThumbnailHelper, form: str, size: tuple[int, int], more: dict[str, object]
+    monkeypatch: pytest.MonkeyPatch, helper: ThumbnailHelper, form: str, size: tuple[int, int], more: dict[str, object]
 ) -> None:
+    # A test is no measurement: the machine may do much else.
+    monkeypatch.setattr(decoder_process, "TIMEOUT", 60.0)
     data = encoded(pattern(size), form, **more)
     made = helper.make(
-        data[: 50 << 20] if form != "TIFF" else data, ThumbnailSpec(300, 300, ""), lambda _: False, time.monotonic() + 9
+        data[: 50 << 20] if form != "TIFF" else data, ThumbnailSpec(300, 300, ""), lambda _: False, time.monotonic() + 90
     )
     assert made is not None
     assert made.kind == CREATED, made
@@ -192,3 +196,26 @@ def test_a_webp_canvas_of_two_gigabytes(helper: ThumbnailHelper) -> None:
 
 def test_sizes_are_those_of_the_form() -> None:
     assert opened(png()).size == (WIDE, HIGH)
+
+
+@pytest.mark.parametrize(
+    ("colours", "depth", "left", "right"),
+    [
+        # A row of eight pixels in two halves; a transparent colour is written with the depth of the pixels (PNG, 11.3.2.1).
+        (0, 1, b"\xf0", b""),
+        (0, 2, b"\x55", b"\xaa"),
+        (0, 4, b"\x33\x33", b"\xcc\xcc"),
+        (0, 8, b"\x21" * 4, b"\xc1" * 4),
+        (0, 16, b"\x12\x34" * 4, b"\xc1\x34" * 4),
+        (2, 8, b"\x12\x34\x56" * 4, b"\xc1\x34\x56" * 4),
+        (2, 16, b"\x12\x34\x56\x78\x9a\xbc" * 4, b"\xc1\x34\x56\x78\x9a\xbc" * 4),
+    ],
+)
+def test_a_transparent_colour_of_each_depth(colours: int, depth: int, left: bytes, right: bytes) -> None:
+    samples = {1: b"\0\1", 2: b"\0\1", 4: b"\0\3", 8: b"\0\x21", 16: b"\x12\x34"}[depth]
+    clear = samples if colours == 0 else b"\0\x12\0\x34\0\x56" if depth == 8 else left[:6]
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, colours, 0, 0, 0))
+    data += chunk(b"tRNS", clear) + chunk(b"IDAT", zlib.compress((b"\0" + left + right) * 8)) + chunk(b"IEND", b"")
+    shown = opened(make(data, ThumbnailSpec(4, 4, "webp")).data).convert("RGBA")
+    alphas = [shown.getpixel((x, 2))[3] for x in (0, 3)]
+    assert (alphas[0] < 30, alphas[1] > 225) == (True, True), alphas

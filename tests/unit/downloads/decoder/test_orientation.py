@@ -113,3 +113,13 @@ def test_the_number_in_a_block_of_exif() -> None:
             assert orientation(b"Exif\0\0" + head + kind) == number
     for name, block in exifs():
         assert orientation(block) == 1, name
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_every_picture_of_an_animation_is_turned(number: int) -> None:
+    second = Image.new("RGB", (400, 200) if number < 5 else (200, 400), "black")
+    data = stored(number, "WEBP", save_all=True, append_images=[second], duration=100)
+    made = make(data, ThumbnailSpec(100, 100, ""))
+    assert made.kind == CREATED
+    assert getattr(opened(made.data), "n_frames", 1) == 2
+    check(made.data, (100, 50))
