@@ -37,7 +37,7 @@ export MINIO_BIN NGINX_BIN HAPROXY_BIN MARIADB_BIN MYSQL_BIN REDIS_BIN
 echo "$MINIO_BIN $NGINX_BIN $HAPROXY_BIN" >&2
 # Coverage of the whole run, of every process that it starts: what serves requests are gunicorn's workers, and the unit tests
 # alone pass through 59 % of app/. It takes half as much CPU again in Python's processes and hardly any time, since tests
-# mostly wait: so three processes share them, a module at a time; what took 24 minutes takes 12 on two cores.
+# mostly wait: so three processes share them, a module at a time.
 # A run with arguments is of a part, and its figure would say nothing.
 [ $# -gt 0 ] || set -- -q -n 3 --dist loadscope --cov --cov-report=term:skip-covered
 # With CI set pytest shows whole differences, and those of two long texts take it hours to find.
