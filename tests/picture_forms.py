@@ -349,7 +349,7 @@ def bmps() -> Iterator[tuple[str, bytes]]:
     yield "bmp-after-the-end", bmp(24) + GARBAGE
 
 
-# WebP, and what is made by libraries alone
+# WebP, and forms that only a library writes
 
 
 def riff(kind: bytes, body: bytes) -> bytes:

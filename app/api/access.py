@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import g, request
 
-from app.api.request import current_services
+from app.api.request import current_services, first_value
 from app.core.errors import APIError
 
 COOKIE = "openim_direct_status"
@@ -20,7 +20,7 @@ def may_see() -> bool:
     sealer = current_services().sealer
     if is_local() or sealer.session_user(request.cookies.get(COOKIE)) is not None or g.forwarded_by is not None:
         return True
-    return admin_of(request.headers.get("token", "")) is not None
+    return admin_of(first_value("token")) is not None
 
 
 def admin_of(token: str) -> str | None:

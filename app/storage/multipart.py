@@ -66,8 +66,8 @@ class MultipartUploads(ClusterCalls):
     def unfinished(self, key: str | None = None) -> list[tuple[str, str, float]]:
         """Key, S3 upload ID and Unix time of the beginning of each unfinished upload.
 
-        MinIO names all of them at once, whatever number is requested: 1,100 were seen. It forgets those of before its own
-        start, and versions before 2024 name none, unless they are asked for one key; all give them up after 24 h.
+        MinIO of 2026-02 lists all of them in one answer, whatever max-uploads is (tried with 1,100). It forgets those begun
+        before its own start. Versions before 2024 list none, unless they are asked for one key. All give them up after 24 h.
 
         :param key: only those of this object.
         """

@@ -77,3 +77,6 @@ def test_a_query_is_read_as_go_reads_it(query: str, read: dict[str, str]) -> Non
 def test_of_a_header_that_is_there_twice_the_first_counts() -> None:
     with Flask(__name__).test_request_context(headers={"token": "a,b", "operationID": ",x"}):
         assert (first_value("token"), first_value("operationID"), first_value("none")) == ("a", "", "")
+    with Flask(__name__).test_request_context(environ_overrides={"HTTP_TOKEN": "\t a\xa0 "}):
+        # Blanks as HTTP has them (RFC 9110, 5.6.3): no other is taken off a token.
+        assert first_value("token") == "a\xa0"

@@ -256,3 +256,15 @@ def test_no_value_ends_a_directive(value: str) -> None:
 def test_no_text_ends_its_quotes(value: str) -> None:
     with pytest.raises(ValueError, match="cannot stand in quotes"):
         quoted(value)
+
+
+@pytest.mark.parametrize("url", ["http://im.example.com.", "http://im.example.com.:8080"])
+def test_a_host_that_ends_in_a_dot_is_signed_with_it_whether_a_client_sends_it_or_not(url: str) -> None:
+    """Python's requests leaves it out of Host; Go's client, Java's and curl do not."""
+    made = deployment(public_url=url)
+    name = url.removeprefix("http://")
+    (pattern,) = re.findall(rf'"~\*\^(.*)\$" {re.escape(name)};', nginx(made))
+    assert f"set-header Host {name} if {{ req.hdr(Host) -i -m reg ^{pattern}$ }}" in haproxy(made)
+    for sent in (name, name.replace("com.", "com")):
+        assert re.fullmatch(pattern, sent)
+    assert not re.fullmatch(pattern, name.replace("com.", "com.x"))
